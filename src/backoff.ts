@@ -1,0 +1,52 @@
+/** Waiting between tries: exponential, with jitter, and interruptible by an AbortSignal. */
+
+export interface BackoffOptions {
+  /** ms before the first repetition. Default 100. */
+  readonly initialMs?: number;
+  /** ms between tries at most. Default 2000. */
+  readonly maxMs?: number;
+}
+
+export class Backoff {
+  #attempt = 0;
+  readonly #initialMs: number;
+  readonly #maxMs: number;
+
+  constructor({ initialMs = 100, maxMs = 2000 }: BackoffOptions = {}) {
+    this.#initialMs = initialMs;
+    this.#maxMs = maxMs;
+  }
+
+  /** Tries since the last success. */
+  get attempt(): number {
+    return this.#attempt;
+  }
+
+  reset(): void {
+    this.#attempt = 0;
+  }
+
+  /** ms to wait now; each call waits longer than the one before, give or take a fifth. */
+  nextMs(): number {
+    const base = Math.min(this.#maxMs, this.#initialMs * 2 ** this.#attempt++);
+    return base * (0.8 + Math.random() * 0.4);
+  }
+
+  wait(signal?: AbortSignal): Promise<void> {
+    return delay(this.nextMs(), signal);
+  }
+}
+
+/** Resolves after `ms`, or at once when the signal aborts. */
+export function delay(ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted === true) return Promise.resolve();
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', finish);
+      resolve();
+    };
+    const timer = setTimeout(finish, ms);
+    signal?.addEventListener('abort', finish, { once: true });
+  });
+}

@@ -1,0 +1,26 @@
+/**
+ * The driver. Connections, TLS, SASL and API versions are kafkajs' (connections.ts); the record-batch codec, fetching,
+ * producing and group membership are ours. Read record-batch.ts first, then fetcher.ts and producer.ts.
+ */
+export * from './admin.ts';
+export { byTopic, type ClusterOptions, KafkaCluster } from './cluster.ts';
+export type { CompressionType } from './compression/index.ts';
+export * from './consumer-protocol.ts';
+export * from './errors.ts';
+export { Fetcher, type FetcherOptions } from './fetcher.ts';
+export { type GroupHooks, GroupMember, type GroupMemberOptions } from './group-member.ts';
+export { murmur2, partitionForKey } from './murmur2.ts';
+export * from './offsets.ts';
+export { PartitionBuffer } from './partition-buffer.ts';
+export { Producer, type ProducerOptions } from './producer.ts';
+export {
+  type BatchOptions,
+  forEachBatch,
+  type Header,
+  NO_HEADERS,
+  RecordBatch,
+  RecordCursor,
+  type TopicPartition,
+} from './record-batch.ts';
+export { type BatchIdentity, NO_PRODUCER, RecordBatchBuilder } from './record-batch-builder.ts';
+export type { NewTopic } from './requests/admin.ts';

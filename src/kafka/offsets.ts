@@ -1,0 +1,130 @@
+/** Positions: what a group committed, and where a log begins and ends. */
+import { byTopic, type KafkaCluster } from './cluster.ts';
+import { ErrorCode, KafkaConnectionError, KafkaProtocolError, MemberFencedError } from './errors.ts';
+import type { TopicPartition } from './record-batch.ts';
+import { EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, listOffsetsRequest } from './requests/02-list-offsets.ts';
+import type { GroupMemberIdentity } from './requests/group.ts';
+import { offsetCommitRequest, offsetFetchRequest } from './requests/offsets.ts';
+
+/** auto.offset.reset: where to begin without a usable committed position. */
+export type OffsetResetPolicy = 'earliest' | 'latest' | 'none';
+
+export interface OffsetAndMetadata {
+  readonly offset: number;
+  readonly metadata: string | null;
+}
+
+/** A map key for a partition. */
+export function partitionKey({ topic, partition }: TopicPartition): string {
+  return `${topic}-${partition}`;
+}
+
+/** One end of a partition's log, from its leader. */
+export async function listOffset(
+  cluster: KafkaCluster,
+  at: TopicPartition,
+  which: 'earliest' | 'latest',
+): Promise<number> {
+  const offsets = await listOffsets(cluster, [at], which);
+  return offsets.get(partitionKey(at))!;
+}
+
+/**
+ * One end of each partition's log. Retriable errors (a leader that moved) are thrown after the metadata was refreshed,
+ * so that the caller's next try goes to the right broker.
+ */
+export async function listOffsets(
+  cluster: KafkaCluster,
+  partitions: readonly TopicPartition[],
+  which: 'earliest' | 'latest',
+  isolationLevel: 'read_uncommitted' | 'read_committed' = 'read_uncommitted',
+): Promise<Map<string, number>> {
+  const topics = [...new Set(partitions.map((p) => p.topic))];
+  if (partitions.some((p) => cluster.leaderOf(p.topic, p.partition) < 0)) await cluster.refresh(topics);
+  const timestamp = which === 'earliest' ? EARLIEST_TIMESTAMP : LATEST_TIMESTAMP;
+  const byLeader = new Map<number, (TopicPartition & { timestamp: number })[]>();
+  for (const at of partitions) {
+    const leader = cluster.leaderOf(at.topic, at.partition);
+    if (leader < 0)
+      throw new KafkaProtocolError(ErrorCode.LEADER_NOT_AVAILABLE, `Looking up offsets of ${partitionKey(at)}`, at);
+    byLeader.set(leader, [...(byLeader.get(leader) ?? []), { ...at, timestamp }]);
+  }
+  const offsets = new Map<string, number>();
+  for (const [leader, list] of byLeader) {
+    try {
+      const answer = await cluster.send(leader, listOffsetsRequest(byTopic(list), isolationLevel));
+      for (const { topic, partition, errorCode, offset } of answer.partitions) {
+        if (errorCode !== ErrorCode.NONE) {
+          throw new KafkaProtocolError(errorCode, `Looking up offsets of ${topic}-${partition}`, { topic, partition });
+        }
+        offsets.set(partitionKey({ topic, partition }), offset);
+      }
+    } catch (error) {
+      await cluster.refresh(topics).catch(() => undefined);
+      throw error;
+    }
+  }
+  return offsets;
+}
+
+/** Committed positions; partitions without one are left out. */
+export async function fetchCommitted(
+  cluster: KafkaCluster,
+  groupId: string,
+  partitions: readonly TopicPartition[],
+): Promise<Map<string, OffsetAndMetadata>> {
+  const committed = new Map<string, OffsetAndMetadata>();
+  if (partitions.length === 0) return committed;
+  const topics = byTopic(partitions).map(({ topic, partitions: list }) => ({
+    topic,
+    partitions: list.map((p) => p.partition),
+  }));
+  const answer = await cluster.sendToGroupCoordinator(groupId, offsetFetchRequest(groupId, topics));
+  checkCoordinator(cluster, groupId, answer.errorCode, `Fetching the positions of group ${groupId}`);
+  for (const { topic, partition, offset, metadata, errorCode } of answer.partitions) {
+    checkCoordinator(cluster, groupId, errorCode, `Fetching the position of group ${groupId} in ${topic}-${partition}`);
+    if (offset >= 0) committed.set(partitionKey({ topic, partition }), { offset, metadata });
+  }
+  return committed;
+}
+
+/**
+ * Commits positions as a member of the group.
+ * @throws MemberFencedError the group has gone on without this member: its partitions may be another's already
+ */
+export async function commitOffsets(
+  cluster: KafkaCluster,
+  member: GroupMemberIdentity,
+  positions: readonly (TopicPartition & OffsetAndMetadata)[],
+): Promise<void> {
+  if (positions.length === 0) return;
+  const answer = await cluster.sendToGroupCoordinator(member.groupId, offsetCommitRequest(member, byTopic(positions)));
+  for (const { topic, partition, errorCode } of answer.partitions) {
+    if (isFenced(errorCode)) {
+      throw new MemberFencedError(
+        `The position in ${topic}-${partition} was not committed: the group ${member.groupId} has rebalanced without this member.`,
+        new KafkaProtocolError(errorCode, 'OffsetCommit'),
+      );
+    }
+    checkCoordinator(cluster, member.groupId, errorCode, `Committing the position in ${topic}-${partition}`);
+  }
+}
+
+function isFenced(errorCode: number): boolean {
+  return (
+    errorCode === ErrorCode.ILLEGAL_GENERATION ||
+    errorCode === ErrorCode.UNKNOWN_MEMBER_ID ||
+    errorCode === ErrorCode.FENCED_INSTANCE_ID
+  );
+}
+
+function checkCoordinator(cluster: KafkaCluster, groupId: string, errorCode: number, what: string): void {
+  if (errorCode === ErrorCode.NONE) return;
+  if (errorCode === ErrorCode.NOT_COORDINATOR || errorCode === ErrorCode.COORDINATOR_NOT_AVAILABLE) {
+    cluster.forgetCoordinator(groupId);
+  }
+  if (errorCode === ErrorCode.REBALANCE_IN_PROGRESS) {
+    throw new KafkaConnectionError(`${what}: the group is rebalancing.`);
+  }
+  throw new KafkaProtocolError(errorCode, what);
+}

@@ -1,0 +1,146 @@
+/**
+ * Builds one record batch v2: records are encoded straight into a growing buffer as they arrive, the header is filled
+ * in when the batch is closed. Mirrors `org.apache.kafka.common.record.MemoryRecordsBuilder`; layout in record-batch.ts.
+ */
+import { ByteWriter, copyBytes, sizeOfVarint, writeInt64, writeVarint } from '../bytes.ts';
+import { COMPRESSION_IDS, type CompressionType, compress } from './compression/index.ts';
+import { crc32c } from './crc32c.ts';
+import { BATCH_HEADER_BYTES, type Header, LOG_OVERHEAD_BYTES } from './record-batch.ts';
+
+export interface BatchIdentity {
+  /** −1: not idempotent. */
+  readonly producerId: number;
+  readonly producerEpoch: number;
+  readonly baseSequence: number;
+  readonly transactional?: boolean;
+}
+
+export const NO_PRODUCER: BatchIdentity = { producerId: -1, producerEpoch: -1, baseSequence: -1 };
+
+/** Bytes a record adds to a batch at most, apart from key, value and headers. */
+const MAX_RECORD_OVERHEAD = 1 + 5 + 10 + 5 + 5 + 5 + 5;
+
+export class RecordBatchBuilder {
+  recordCount = 0;
+  readonly #out: ByteWriter;
+  #baseTimestamp = 0;
+  #maxTimestamp = -1;
+
+  constructor(initialBytes = 1024) {
+    this.#out = new ByteWriter(Math.max(initialBytes, BATCH_HEADER_BYTES));
+    this.#out.position = BATCH_HEADER_BYTES;
+  }
+
+  /** Bytes so far, header included, before compression. */
+  get sizeBytes(): number {
+    return this.#out.position;
+  }
+
+  /** An upper bound of what a record adds. */
+  static boundOf(keyLength: number, valueLength: number, headers: readonly Header[]): number {
+    let bytes = MAX_RECORD_OVERHEAD + Math.max(keyLength, 0) + Math.max(valueLength, 0);
+    for (const header of headers) bytes += 10 + header.key.length * 3 + (header.value?.length ?? 0);
+    return bytes;
+  }
+
+  /**
+   * Hot. Appends a record whose key and value are ranges of buffers; a length of −1 is null.
+   * @param timestamp ms since the epoch
+   */
+  append(
+    timestamp: number,
+    keyBuffer: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+    valueBuffer: Uint8Array,
+    valueStart: number,
+    valueLength: number,
+    headers: readonly Header[],
+  ): void {
+    const offsetDelta = this.recordCount++;
+    if (offsetDelta === 0) this.#baseTimestamp = timestamp;
+    if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp;
+    const timestampDelta = timestamp - this.#baseTimestamp;
+    const bodyLength =
+      1 +
+      sizeOfVarint(timestampDelta) +
+      sizeOfVarint(offsetDelta) +
+      sizeOfVarint(keyLength) +
+      (keyLength > 0 ? keyLength : 0) +
+      sizeOfVarint(valueLength) +
+      (valueLength > 0 ? valueLength : 0) +
+      (headers.length === 0 ? 1 : sizeOfHeaders(headers));
+    const out = this.#out;
+    out.ensure(bodyLength + 5);
+    const buffer = out.buffer;
+    let position = writeVarint(buffer, bodyLength, out.position);
+    buffer[position++] = 0;
+    position = writeVarint(buffer, timestampDelta, position);
+    position = writeVarint(buffer, offsetDelta, position);
+    position = writeVarint(buffer, keyLength, position);
+    if (keyLength > 0) {
+      copyBytes(keyBuffer, keyStart, keyStart + keyLength, buffer, position);
+      position += keyLength;
+    }
+    position = writeVarint(buffer, valueLength, position);
+    if (valueLength > 0) {
+      copyBytes(valueBuffer, valueStart, valueStart + valueLength, buffer, position);
+      position += valueLength;
+    }
+    if (headers.length === 0) {
+      buffer[position++] = 0;
+      out.position = position;
+    } else {
+      out.position = position;
+      this.#writeHeaders(headers);
+    }
+  }
+
+  /** Closes the batch. The result may share the builder's memory: the builder is not to be used again. */
+  build(compression: CompressionType, identity: BatchIdentity): Buffer {
+    const records = this.#out;
+    let batch = records.buffer.subarray(0, records.position);
+    let attributes = identity.transactional === true ? 0x10 : 0;
+    if (compression !== 'none') {
+      const packed = compress(compression, batch.subarray(BATCH_HEADER_BYTES));
+      batch = Buffer.allocUnsafeSlow(BATCH_HEADER_BYTES + packed.length);
+      packed.copy(batch, BATCH_HEADER_BYTES);
+      attributes |= COMPRESSION_IDS[compression];
+    }
+    writeInt64(batch, 0, 0);
+    batch.writeInt32BE(batch.length - LOG_OVERHEAD_BYTES, 8);
+    batch.writeInt32BE(-1, 12);
+    batch[16] = 2;
+    batch.writeInt16BE(attributes, 21);
+    batch.writeInt32BE(this.recordCount - 1, 23);
+    writeInt64(batch, this.#baseTimestamp, 27);
+    writeInt64(batch, this.#maxTimestamp, 35);
+    writeInt64(batch, identity.producerId, 43);
+    batch.writeInt16BE(identity.producerEpoch, 51);
+    batch.writeInt32BE(identity.baseSequence, 53);
+    batch.writeInt32BE(this.recordCount, 57);
+    batch.writeUInt32BE(crc32c(batch, 21), 17);
+    return batch;
+  }
+
+  #writeHeaders(headers: readonly Header[]): void {
+    const out = this.#out;
+    out.varint(headers.length);
+    for (const { key, value } of headers) {
+      const keyLength = Buffer.byteLength(key);
+      out.varint(keyLength).utf8(key);
+      if (value === null) out.varint(-1);
+      else out.varint(value.length).bytes(value);
+    }
+  }
+}
+
+function sizeOfHeaders(headers: readonly Header[]): number {
+  let size = sizeOfVarint(headers.length);
+  for (const { key, value } of headers) {
+    const keyLength = Buffer.byteLength(key);
+    size += sizeOfVarint(keyLength) + keyLength;
+    size += value === null ? 1 : sizeOfVarint(value.length) + value.length;
+  }
+  return size;
+}
