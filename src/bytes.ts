@@ -115,6 +115,11 @@ export function copyBytes(source: Uint8Array, start: number, end: number, target
   }
 }
 
+/** Bytes as a string of the same length: what stands for them as a Map key. Sorts as the bytes do. */
+export function latin1(buffer: Buffer, start = 0, end = buffer.length): string {
+  return buffer.toString('latin1', start, end);
+}
+
 export function writeInt64(buffer: Buffer, value: number, at: number): void {
   const high = Math.floor(value / TWO_32);
   buffer.writeInt32BE(high, at);

@@ -128,7 +128,8 @@ export class Fetcher {
   async #findLeaders(): Promise<void> {
     this.#needsLeaders = false;
     const topics = [...new Set(this.#buffers.map((b) => b.topic))];
-    if (topics.length > 0) await this.#cluster.refresh(topics);
+    // Without topics too: the brokers are to be known.
+    await this.#cluster.refresh(topics);
     this.#startLoops();
   }
 

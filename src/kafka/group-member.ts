@@ -3,7 +3,7 @@
  * of their own and say that the process is alive; `progress()` says that it gets on, and a member that does not for
  * maxPollIntervalMs leaves. Rebalancing is eager: everything is given up before the join, and the hooks are awaited.
  */
-import { Backoff, delay } from '../backoff.ts';
+import { aborted, Backoff, delay } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { ErrorCode, errorName, KafkaError, KafkaProtocolError } from './errors.ts';
@@ -98,6 +98,11 @@ export class GroupMember {
     }
   }
 
+  /** Lets a `poll` that waits for the group, or for a coordinator, return without having joined. */
+  interrupt(): void {
+    this.#stop.abort();
+  }
+
   /** Leaves the group at once, so that its partitions go to others without waiting for the session to end. */
   async close(): Promise<void> {
     this.#stop.abort();
@@ -150,7 +155,7 @@ export class GroupMember {
 
   async #join(): Promise<JoinGroupResponse | undefined> {
     const { groupId, sessionTimeoutMs, maxPollIntervalMs, protocolName } = this.#options;
-    const answer = await this.#cluster.sendToGroupCoordinator(
+    const request = this.#cluster.sendToGroupCoordinator(
       groupId,
       joinGroupRequest({
         groupId,
@@ -161,6 +166,12 @@ export class GroupMember {
         protocols: [{ name: protocolName, metadata: this.#hooks.subscription() }],
       }),
     );
+    // The broker may hold the answer back for minutes: a shutdown does not wait for it.
+    const answer = await Promise.race([request, aborted(this.#stop.signal)]);
+    if (answer === undefined) {
+      request.catch(() => undefined);
+      return undefined;
+    }
     if (answer.errorCode === ErrorCode.MEMBER_ID_REQUIRED) {
       this.#memberId = answer.memberId;
       return undefined;

@@ -16,8 +16,6 @@ export { Producer, type ProducerOptions } from './producer.ts';
 export {
   type BatchOptions,
   forEachBatch,
-  type Header,
-  NO_HEADERS,
   RecordBatch,
   RecordCursor,
   type TopicPartition,

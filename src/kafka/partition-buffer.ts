@@ -53,9 +53,13 @@ export class PartitionBuffer {
     return this.#position;
   }
 
-  /** True where the broker is known to hold records that were not handed out yet. */
-  get hasMore(): boolean {
-    return this.#cursor !== undefined || this.#head < this.#entries.length || this.fetchOffset < this.highWatermark;
+  /**
+   * True where the broker is known to hold, or may hold (nothing was answered yet), records that were not handed out,
+   * and they can be had: a partition whose leader is being looked for in vain is not waited for.
+   */
+  get expectsMore(): boolean {
+    if (this.failed || this.backoff.attempt > 3) return false;
+    return this.highWatermark < 0 || this.fetchOffset < this.highWatermark;
   }
 
   /** Records between the position and the high watermark, of the last answer; 0 before the first. */

@@ -4,9 +4,10 @@
  * batch is out, so that order is kept through retries.
  */
 import { writeInt64 } from '../bytes.ts';
+import type { Header } from '../headers.ts';
 import type { CompressionType } from './compression/index.ts';
 import { crc32c } from './crc32c.ts';
-import { type Header, RecordBatch } from './record-batch.ts';
+import { RecordBatch } from './record-batch.ts';
 import { RecordBatchBuilder } from './record-batch-builder.ts';
 
 export interface Identity {
@@ -32,6 +33,8 @@ export class ProducerPartition {
   readonly partition: number;
   /** The broker lost this producer's state for the partition. */
   needsNewIdentity = false;
+  /** The offset behind the last record known to be written; −1 before the first. */
+  ackedOffset = -1;
   #open: RecordBatchBuilder | undefined;
   #ready: PendingBatch[] = [];
   #inFlight: PendingBatch[] = [];
@@ -95,7 +98,9 @@ export class ProducerPartition {
     return this.#inFlight[0] === batch && !this.#ready.some((other) => precedes(other, batch));
   }
 
-  done(batch: PendingBatch): void {
+  /** @param baseOffset −1 where the broker did not say (a repetition of what it had) */
+  done(batch: PendingBatch, baseOffset: number): void {
+    if (baseOffset >= 0) this.ackedOffset = Math.max(this.ackedOffset, baseOffset + batch.recordCount);
     this.#inFlight = this.#inFlight.filter((other) => other !== batch);
     this.#retrying = false;
   }

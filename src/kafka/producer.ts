@@ -5,12 +5,12 @@
  */
 import { Backoff, delay } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
+import type { Header } from '../headers.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { type CompressionType, loadZstd } from './compression/index.ts';
 import { ErrorCode, errorName, KafkaError, KafkaProtocolError, ProduceError } from './errors.ts';
 import { partitionForKey } from './murmur2.ts';
 import { type Identity, type PendingBatch, ProducerPartition } from './producer-partition.ts';
-import type { Header } from './record-batch.ts';
 import { type ProducePartitionResponse, produceRequest } from './requests/00-produce.ts';
 import { initProducerIdRequest } from './requests/admin.ts';
 
@@ -96,6 +96,11 @@ export class Producer {
 
   get bufferedBytes(): number {
     return this.#bufferedBytes;
+  }
+
+  /** The offset behind the last record written to a partition; −1 where none was. */
+  ackedOffset(topic: string, partition: number): number {
+    return this.#partitions.get(topic)?.[partition]?.ackedOffset ?? -1;
   }
 
   /** What stopped the producer; every later call throws it. */
@@ -357,7 +362,7 @@ export class Producer {
     switch (response.errorCode) {
       case ErrorCode.NONE:
       case ErrorCode.DUPLICATE_SEQUENCE_NUMBER:
-        owner.done(batch);
+        owner.done(batch, response.baseOffset);
         this.#bufferedBytes -= batch.bytes.length;
         return undefined;
       case ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER:

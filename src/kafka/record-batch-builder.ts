@@ -3,9 +3,10 @@
  * in when the batch is closed. Mirrors `org.apache.kafka.common.record.MemoryRecordsBuilder`; layout in record-batch.ts.
  */
 import { ByteWriter, copyBytes, sizeOfVarint, writeInt64, writeVarint } from '../bytes.ts';
+import type { Header } from '../headers.ts';
 import { COMPRESSION_IDS, type CompressionType, compress } from './compression/index.ts';
 import { crc32c } from './crc32c.ts';
-import { BATCH_HEADER_BYTES, type Header, LOG_OVERHEAD_BYTES } from './record-batch.ts';
+import { BATCH_HEADER_BYTES, LOG_OVERHEAD_BYTES } from './record-batch.ts';
 
 export interface BatchIdentity {
   /** −1: not idempotent. */
@@ -16,9 +17,6 @@ export interface BatchIdentity {
 }
 
 export const NO_PRODUCER: BatchIdentity = { producerId: -1, producerEpoch: -1, baseSequence: -1 };
-
-/** Bytes a record adds to a batch at most, apart from key, value and headers. */
-const MAX_RECORD_OVERHEAD = 1 + 5 + 10 + 5 + 5 + 5 + 5;
 
 export class RecordBatchBuilder {
   recordCount = 0;
@@ -34,13 +32,6 @@ export class RecordBatchBuilder {
   /** Bytes so far, header included, before compression. */
   get sizeBytes(): number {
     return this.#out.position;
-  }
-
-  /** An upper bound of what a record adds. */
-  static boundOf(keyLength: number, valueLength: number, headers: readonly Header[]): number {
-    let bytes = MAX_RECORD_OVERHEAD + Math.max(keyLength, 0) + Math.max(valueLength, 0);
-    for (const header of headers) bytes += 10 + header.key.length * 3 + (header.value?.length ?? 0);
-    return bytes;
   }
 
   /**
@@ -66,9 +57,9 @@ export class RecordBatchBuilder {
       sizeOfVarint(timestampDelta) +
       sizeOfVarint(offsetDelta) +
       sizeOfVarint(keyLength) +
-      (keyLength > 0 ? keyLength : 0) +
+      Math.max(keyLength, 0) +
       sizeOfVarint(valueLength) +
-      (valueLength > 0 ? valueLength : 0) +
+      Math.max(valueLength, 0) +
       (headers.length === 0 ? 1 : sizeOfHeaders(headers));
     const out = this.#out;
     out.ensure(bodyLength + 5);

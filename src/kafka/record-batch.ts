@@ -11,6 +11,7 @@
  *             keyLength varint | key | valueLength varint | value | headerCount varint | { keyLength | key | valueLength | value }*
  */
 import { readInt64 } from '../bytes.ts';
+import { type Header, NO_HEADERS } from '../headers.ts';
 import { compressionTypeOf, DecompressionError, decompress } from './compression/index.ts';
 import { crc32c } from './crc32c.ts';
 import { CorruptRecordError, UnsupportedMessageFormatError } from './errors.ts';
@@ -20,14 +21,6 @@ export const BATCH_HEADER_BYTES = 61;
 export const LOG_OVERHEAD_BYTES = 12;
 /** A record takes at least this many bytes: length, attributes, two deltas, two lengths, header count. */
 const MIN_RECORD_BYTES = 7;
-
-export interface Header {
-  readonly key: string;
-  /** Null where the header has a null value. */
-  readonly value: Buffer | null;
-}
-
-export const NO_HEADERS: readonly Header[] = Object.freeze([]);
 
 export interface TopicPartition {
   readonly topic: string;
@@ -195,6 +188,7 @@ export class RecordCursor {
   readonly #at: TopicPartition;
   readonly #baseOffset: number;
   readonly #baseTimestamp: number;
+  readonly #hasAppendTime: boolean;
   readonly #appendTime: number;
 
   constructor(batch: RecordBatch, buffer: Buffer, start: number, end: number, at: TopicPartition) {
@@ -206,7 +200,8 @@ export class RecordCursor {
     this.#at = at;
     this.#baseOffset = batch.baseOffset;
     this.#baseTimestamp = batch.baseTimestamp;
-    this.#appendTime = batch.isLogAppendTime ? batch.maxTimestamp : Number.NaN;
+    this.#hasAppendTime = batch.isLogAppendTime;
+    this.#appendTime = batch.maxTimestamp;
   }
 
   /** Hot: common case first, no allocation. Moves to the next record; false behind the last. */
@@ -226,8 +221,7 @@ export class RecordCursor {
       this.#corrupt(`offset ${offset} after ${this.offset}`);
     }
     this.offset = offset;
-    const appendTime = this.#appendTime;
-    this.timestamp = appendTime !== appendTime ? this.#baseTimestamp + timestampDelta : appendTime;
+    this.timestamp = this.#hasAppendTime ? this.#appendTime : this.#baseTimestamp + timestampDelta;
     const keyLength = this.#varint();
     this.keyStart = this.#position;
     this.keyLength = keyLength;

@@ -11,7 +11,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
-const ROOT = join(import.meta.dirname, '../../..');
+/** Suites and benchmarks run in the repository's root. */
+const ROOT = process.cwd();
 const CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qk';
 
 export const DEFAULT_KAFKA_VERSION = '3.6.2';
@@ -51,7 +52,7 @@ export async function kafkaLibs(version = DEFAULT_KAFKA_VERSION): Promise<string
       '-q',
       '-B',
       '-f',
-      join(import.meta.dirname, 'pom.xml'),
+      join(ROOT, 'test/support/kafka/pom.xml'),
       `-Dkafka.version=${version}`,
       'dependency:copy-dependencies',
       '-DincludeScope=runtime',

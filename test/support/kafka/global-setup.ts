@@ -1,4 +1,6 @@
-/** One Apache Kafka for all suites of the kafka project; suites that need another kind start their own. */
+/** Builds dist/ for suites that run programs, and starts one Apache Kafka for all; suites that need another start their own. */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { startKafka } from './broker.ts';
 
@@ -9,6 +11,7 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  execFileSync('npm', ['run', '--silent', 'build'], { cwd: join(import.meta.dirname, '../../..'), stdio: 'inherit' });
   const broker = await startKafka();
   project.provide('brokers', broker.brokers);
   return () => broker.close();

@@ -1,0 +1,62 @@
+/** `split()`: branches by predicate, in order. Mirrors `BranchedKStream`. */
+import { BranchProcessor, PassThroughProcessor } from '../processors/index.ts';
+import { KStream, type StreamOrigin } from './kstream.ts';
+import { checkName, Prefix } from './names.ts';
+import type { NamedOptions } from './options.ts';
+
+export class BranchedKStream<K, V> {
+  readonly #origin: StreamOrigin;
+  readonly #name: string;
+  readonly #branches: { readonly child: string; readonly predicate: (key: K, value: V) => boolean }[] = [];
+  readonly #streams = new Map<string, KStream<K, V>>();
+
+  /** Not for users: `KStream.split()`. */
+  constructor(origin: StreamOrigin, name: string | undefined) {
+    this.#origin = origin;
+    const { graph, node } = origin;
+    this.#name = graph.nameOr(name, Prefix.BRANCH);
+    const branches = this.#branches;
+    graph.step((topology, resolve) => {
+      topology.addProcessor({
+        name: this.#name,
+        parents: [resolve(node)],
+        supplier: () => new BranchProcessor(branches),
+        stores: [],
+      });
+    });
+  }
+
+  /** Records that no earlier branch took and for which the predicate holds. The name, else the index from 1, ends the branch's name. */
+  branch(predicate: (key: K, value: V) => boolean, options: NamedOptions = {}): this {
+    this.#add(predicate, options.name ?? String(this.#branches.length + 1));
+    return this;
+  }
+
+  /** The rest, as a branch; the result has all branches under the splitter's name and theirs. */
+  defaultBranch(options: NamedOptions = {}): ReadonlyMap<string, KStream<K, V>> {
+    this.#add(() => true, options.name ?? '0');
+    return this.#streams;
+  }
+
+  /** The rest is dropped. */
+  noDefaultBranch(): ReadonlyMap<string, KStream<K, V>> {
+    return this.#streams;
+  }
+
+  #add(predicate: (key: K, value: V) => boolean, suffix: string): void {
+    const { graph } = this.#origin;
+    const child = `${this.#name}${suffix}`;
+    checkName(child);
+    graph.nextName(Prefix.BRANCH);
+    this.#branches.push({ child, predicate });
+    graph.step((topology) => {
+      topology.addProcessor({
+        name: child,
+        parents: [this.#name],
+        supplier: () => new PassThroughProcessor(),
+        stores: [],
+      });
+    });
+    this.#streams.set(child, new KStream({ ...this.#origin, node: child }));
+  }
+}

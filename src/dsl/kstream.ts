@@ -1,0 +1,220 @@
+/**
+ * A stream of records: an immutable description; every call gives another stream and changes none. Mirrors `KStream`.
+ * Operators build nodes; what they do to a record is in src/processors, under the same name.
+ */
+import {
+  FilterProcessor,
+  FlatMapProcessor,
+  FlatMapValuesProcessor,
+  MapProcessor,
+  MapValuesProcessor,
+  PassThroughProcessor,
+  PeekProcessor,
+  SelectKeyProcessor,
+} from '../processors/index.ts';
+import type { AnyStoreDescription } from '../state/index.ts';
+import type { AnyProcessor, AnySerde, Processor, TopicNameExtractor } from '../topology/index.ts';
+import { BranchedKStream } from './branched.ts';
+import { fixedKey } from './fixed-key.ts';
+import type { Graph } from './graph.ts';
+import { KGroupedStream } from './grouped-stream.ts';
+import { checkName, Prefix } from './names.ts';
+import type { GroupedOptions, NamedOptions, ProducedOptions, RepartitionedOptions } from './options.ts';
+import { repartition } from './repartition.ts';
+
+/** Where a stream stands in the graph. */
+export interface StreamOrigin {
+  readonly graph: Graph;
+  /** The node whose output the stream is. */
+  readonly node: string;
+  readonly key: AnySerde | undefined;
+  readonly value: AnySerde | undefined;
+  /** The key has changed since the last topic: grouping by it needs a repartition topic. */
+  readonly keyChanged: boolean;
+}
+
+/** Processors with the stores they use; stores not yet known to the builder are added. */
+export interface ProcessOptions extends NamedOptions {
+  readonly stores?: readonly AnyStoreDescription[];
+}
+
+export class KStream<K, V> {
+  readonly #origin: StreamOrigin;
+
+  /** Not for users: streams come from a StreamsBuilder. */
+  constructor(origin: StreamOrigin) {
+    this.#origin = origin;
+  }
+
+  /** Keeps the records for which the predicate holds. */
+  filter<V2 extends V>(predicate: (key: K, value: V) => value is V2 & V, options?: NamedOptions): KStream<K, V2>;
+  filter(predicate: (key: K, value: V) => boolean, options?: NamedOptions): KStream<K, V>;
+  filter(predicate: (key: K, value: V) => boolean, options: NamedOptions = {}): KStream<K, V> {
+    return this.#then(Prefix.FILTER, options, () => new FilterProcessor(predicate, true));
+  }
+
+  /** Keeps the records for which the predicate does not hold. */
+  filterNot(predicate: (key: K, value: V) => boolean, options: NamedOptions = {}): KStream<K, V> {
+    return this.#then(Prefix.FILTER, options, () => new FilterProcessor(predicate, false));
+  }
+
+  /** A new key and value for each record. Grouping afterwards goes through a repartition topic. */
+  map<K2, V2>(mapper: (key: K, value: V) => readonly [K2, V2], options: NamedOptions = {}): KStream<K2, V2> {
+    return this.#then(Prefix.MAP, options, () => new MapProcessor(mapper), {
+      key: undefined,
+      value: undefined,
+      keyChanged: true,
+    });
+  }
+
+  mapValues<V2>(mapper: (value: V, key: K) => V2, options: NamedOptions = {}): KStream<K, V2> {
+    return this.#then(Prefix.MAPVALUES, options, () => new MapValuesProcessor(mapper), { value: undefined });
+  }
+
+  /** Any number of records for each. Grouping afterwards goes through a repartition topic. */
+  flatMap<K2, V2>(
+    mapper: (key: K, value: V) => Iterable<readonly [K2, V2]>,
+    options: NamedOptions = {},
+  ): KStream<K2, V2> {
+    return this.#then(Prefix.FLATMAP, options, () => new FlatMapProcessor(mapper), {
+      key: undefined,
+      value: undefined,
+      keyChanged: true,
+    });
+  }
+
+  flatMapValues<V2>(mapper: (value: V, key: K) => Iterable<V2>, options: NamedOptions = {}): KStream<K, V2> {
+    return this.#then(Prefix.FLATMAPVALUES, options, () => new FlatMapValuesProcessor(mapper), { value: undefined });
+  }
+
+  /** A new key for each record. Grouping afterwards goes through a repartition topic. */
+  selectKey<K2>(selector: (key: K, value: V) => K2, options: NamedOptions = {}): KStream<K2, V> {
+    return this.#then(Prefix.KEY_SELECT, options, () => new SelectKeyProcessor(selector), {
+      key: undefined,
+      keyChanged: true,
+    });
+  }
+
+  /** Calls an action with each record and hands it on. Values are not to be changed. */
+  peek(action: (key: K, value: V) => void, options: NamedOptions = {}): KStream<K, V> {
+    return this.#then(Prefix.PEEK, options, () => new PeekProcessor(action, true));
+  }
+
+  /** Calls an action with each record: the stream's end. */
+  forEach(action: (key: K, value: V) => void, options: NamedOptions = {}): void {
+    this.#then(Prefix.FOREACH, options, () => new PeekProcessor(action, false));
+  }
+
+  /** Both streams' records in one, in no particular order between the two. */
+  merge(other: KStream<K, V>, options: NamedOptions = {}): KStream<K, V> {
+    const { graph } = this.#origin;
+    checkName(options.name);
+    const name = graph.nameOr(options.name, Prefix.MERGE);
+    const parents = [this.#origin.node, other.#origin.node];
+    graph.step((topology, resolve) => {
+      topology.addProcessor({
+        name,
+        parents: parents.map(resolve),
+        supplier: () => new PassThroughProcessor(),
+        stores: [],
+      });
+    });
+    const keyChanged = this.#origin.keyChanged || other.#origin.keyChanged;
+    return new KStream({ graph, node: name, key: undefined, value: undefined, keyChanged });
+  }
+
+  /** Routes each record to the first branch whose predicate holds. */
+  split(options: NamedOptions = {}): BranchedKStream<K, V> {
+    checkName(options.name);
+    return new BranchedKStream(this.#origin, options.name);
+  }
+
+  /** Through a topic of its own, by key: `<applicationId>-<name>-repartition`. Records with a null key are dropped. */
+  repartition(options: RepartitionedOptions<K, V>): KStream<NonNullable<K>, V> {
+    const { graph, node } = this.#origin;
+    const { key, value, partitions, partitioner } = options;
+    checkName(options.name);
+    const baseName = options.name ?? graph.nextName(Prefix.REPARTITION);
+    const source = repartition(graph, { parent: node, baseName, key, value, partitions, partitioner });
+    return new KStream({ graph, node: source, key, value, keyChanged: false });
+  }
+
+  /** Groups by a new key, through a repartition topic. */
+  groupBy<K2>(selector: (key: K, value: V) => K2, options: GroupedOptions<K2, V>): KGroupedStream<NonNullable<K2>, V> {
+    const { graph } = this.#origin;
+    checkName(options.name);
+    const node = graph.nextName(Prefix.KEY_SELECT);
+    this.#write(node, () => new SelectKeyProcessor(selector), []);
+    return new KGroupedStream({ graph, node, key: options.key, value: options.value, keyChanged: true }, options.name);
+  }
+
+  /** Groups by the key; through a repartition topic only where the key has changed since the last topic. */
+  groupByKey(options?: Partial<GroupedOptions<K, V>>): KGroupedStream<NonNullable<K>, V> {
+    checkName(options?.name);
+    const key = options?.key ?? this.#origin.key;
+    const value = options?.value ?? this.#origin.value;
+    return new KGroupedStream({ ...this.#origin, key, value }, options?.name);
+  }
+
+  /** A processor of the user's, a new instance for each task. It may change the key. */
+  process<K2, V2>(supplier: () => Processor<K, V, K2, V2>, options: ProcessOptions = {}): KStream<K2, V2> {
+    return this.#process(Prefix.PROCESSOR, supplier, options, { key: undefined, value: undefined, keyChanged: true });
+  }
+
+  /** A processor that keeps the key: forwarding another one throws. */
+  processValues<V2>(supplier: () => Processor<K, V, K, V2>, options: ProcessOptions = {}): KStream<K, V2> {
+    return this.#process(Prefix.PROCESSVALUES, () => fixedKey(supplier()), options, { value: undefined });
+  }
+
+  /** Writes to a topic, always encoded by the serdes given here. */
+  to(topic: string | TopicNameExtractor<K, V>, options: ProducedOptions<K, V>): void {
+    const { graph, node } = this.#origin;
+    checkName(options.name);
+    const name = graph.nameOr(options.name, Prefix.SINK);
+    const { key, value, partitioner } = options;
+    graph.step((topology, resolve) => {
+      topology.addSink({ name, parents: [resolve(node)], topic, key, value, partitioner });
+    });
+  }
+
+  /** Applies an operator of one's own: a plain function from stream to stream. */
+  pipe<R>(operator: (stream: this) => R): R {
+    return operator(this);
+  }
+
+  #process<K2, V2>(
+    prefix: string,
+    supplier: () => AnyProcessor,
+    { name, stores = [] }: ProcessOptions,
+    change: Partial<StreamOrigin>,
+  ): KStream<K2, V2> {
+    for (const store of stores) this.#origin.graph.store(store);
+    return this.#then(
+      prefix,
+      name === undefined ? {} : { name },
+      supplier,
+      change,
+      stores.map((store) => store.name),
+    );
+  }
+
+  #then<K2, V2>(
+    prefix: string,
+    { name: given }: NamedOptions,
+    supplier: () => AnyProcessor,
+    change: Partial<StreamOrigin> = {},
+    stores: readonly string[] = [],
+  ): KStream<K2, V2> {
+    checkName(given);
+    const name = this.#origin.graph.nameOr(given, prefix);
+    this.#write(name, supplier, stores);
+    return new KStream({ ...this.#origin, ...change, node: name });
+  }
+
+  #write(name: string, supplier: () => AnyProcessor, stores: readonly string[]): void {
+    const { graph, node } = this.#origin;
+    graph.step((topology, resolve) => {
+      topology.addProcessor({ name, parents: [resolve(node)], supplier, stores });
+    });
+  }
+}

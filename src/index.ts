@@ -1,0 +1,57 @@
+/** millrace: Kafka Streams for TypeScript. */
+
+export * from './dsl/index.ts';
+export { MillraceError } from './errors.ts';
+export type { Header } from './headers.ts';
+export { KafkaError } from './kafka/index.ts';
+export type { Logger } from './logger.ts';
+export * from './runtime/index.ts';
+export {
+  type AvroSchema,
+  type AvroType,
+  avro,
+  bytes,
+  DeserializationError,
+  double,
+  integer,
+  json,
+  long,
+  nullable,
+  RegistryError,
+  SchemaRegistry,
+  type SchemaRegistryOptions,
+  type Serde,
+  SerdeError,
+  SerializationError,
+  serde,
+  string,
+  timeWindowed,
+  type ValueOf,
+  type Window,
+  type Windowed,
+} from './serdes/index.ts';
+export {
+  type KeyValueStore,
+  keyValueStore,
+  type ReadOnlyKeyValueStore,
+  type ReadOnlyWindowStore,
+  StateError,
+  StateStoreClosedError,
+  type ValueAndTimestamp,
+  type WindowStore,
+  windowStore,
+} from './state/index.ts';
+export {
+  type Cancellable,
+  type OffsetReset,
+  type Processor,
+  type ProcessorContext,
+  type PunctuationType,
+  type RecordMetadata,
+  type StreamPartitioner,
+  StreamRecord,
+  type TimestampExtractor,
+  type TopicNameExtractor,
+  type Topology,
+  TopologyError,
+} from './topology/index.ts';

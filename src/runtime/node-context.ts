@@ -1,0 +1,125 @@
+/** The context that one processor of a task sees. Mirrors `ProcessorContextImpl`. */
+import type { LiveStore } from '../state/index.ts';
+import type {
+  Cancellable,
+  DropReason,
+  InternalProcessorContext,
+  OperatorTime,
+  ProcessingContext,
+  PunctuationType,
+  RecordMetadata,
+  StreamRecord,
+  TopologyNode,
+} from '../topology/index.ts';
+import { StreamsError } from './errors.ts';
+import type { Task } from './task.ts';
+
+/** A node at work. */
+export interface RuntimeNode {
+  readonly name: string;
+  readonly context: NodeContext;
+  process(record: StreamRecord<unknown, unknown>): void;
+}
+
+export class NodeContext implements InternalProcessorContext {
+  readonly applicationId: string;
+  readonly taskId: string;
+  readonly #task: Task;
+  readonly #node: TopologyNode;
+  readonly #children: RuntimeNode[] = [];
+  #onlyChild: RuntimeNode | undefined;
+
+  constructor(task: Task, node: TopologyNode) {
+    this.#task = task;
+    this.#node = node;
+    this.applicationId = task.options.applicationId;
+    this.taskId = task.name;
+  }
+
+  addChild(child: RuntimeNode): void {
+    this.#children.push(child);
+    this.#onlyChild = this.#children.length === 1 ? child : undefined;
+  }
+
+  /** Hot: a single child is the usual case. */
+  forward(record: StreamRecord<unknown, unknown>, childName?: string): void {
+    const only = this.#onlyChild;
+    if (only !== undefined && childName === undefined) {
+      this.#task.currentNode = only.name;
+      only.process(record);
+      return;
+    }
+    let found = childName === undefined;
+    for (const child of this.#children) {
+      if (childName !== undefined && child.name !== childName) continue;
+      found = true;
+      this.#task.currentNode = child.name;
+      child.process(record);
+    }
+    if (!found) {
+      throw new StreamsError(
+        'MILLRACE_TOPOLOGY_UNKNOWN_CHILD',
+        `${this.#node.name} has no child ${childName} to forward to.`,
+        {
+          context: { node: this.#node.name },
+        },
+      );
+    }
+  }
+
+  getStateStore<S>(name: string): S {
+    this.#task.liveStore(this.#node.name, name);
+    return this.#task.facade(name) as S;
+  }
+
+  liveStore<K, V>(name: string): LiveStore<K, V, ProcessingContext> {
+    return this.#task.liveStore(this.#node.name, name) as unknown as LiveStore<K, V, ProcessingContext>;
+  }
+
+  schedule(
+    intervalMs: number,
+    type: PunctuationType,
+    callback: (timestamp: number) => void | Promise<void>,
+  ): Cancellable {
+    return this.#task.punctuations.add(intervalMs, type, this.#task.options.nowMs(), callback);
+  }
+
+  commit(): void {
+    this.#task.commitRequested = true;
+  }
+
+  recordMetadata(): RecordMetadata | undefined {
+    const { topic, partition, offset } = this.#task.context;
+    return topic === null ? undefined : { topic, partition, offset };
+  }
+
+  currentStreamTimeMs(): number {
+    return this.#task.streamTimeMs;
+  }
+
+  currentSystemTimeMs(): number {
+    return this.#task.options.nowMs();
+  }
+
+  drop(reason: DropReason): void {
+    this.#task.options.metrics.drop(reason);
+  }
+
+  withContext(context: ProcessingContext, run: () => void): void {
+    const before = this.#task.context;
+    this.#task.context = context;
+    this.#task.currentNode = this.#node.name;
+    run();
+    this.#task.context = before;
+  }
+
+  operatorTime(): OperatorTime {
+    const time: OperatorTime = { observedMs: -1 };
+    this.#task.operatorTimes.push(time);
+    return time;
+  }
+
+  currentContext(): ProcessingContext {
+    return this.#task.context;
+  }
+}

@@ -1,0 +1,50 @@
+/** When punctuators are due. Mirrors `PunctuationQueue`: missed intervals collapse to one call. */
+import type { Cancellable, PunctuationType } from '../topology/index.ts';
+
+interface Schedule {
+  readonly type: PunctuationType;
+  readonly intervalMs: number;
+  readonly callback: (timestamp: number) => void | Promise<void>;
+  nextMs: number;
+  cancelled: boolean;
+}
+
+export class Punctuations {
+  #schedules: Schedule[] = [];
+
+  /** @param nowMs wall-clock time, for the first call of a wall-clock schedule; stream time starts at 0 */
+  add(intervalMs: number, type: PunctuationType, nowMs: number, callback: Schedule['callback']): Cancellable {
+    if (!(intervalMs >= 1)) throw new RangeError(`A punctuation interval of ${intervalMs} ms: it must be ≥ 1.`);
+    const schedule: Schedule = {
+      type,
+      intervalMs,
+      callback,
+      nextMs: type === 'stream-time' ? 0 : nowMs + intervalMs,
+      cancelled: false,
+    };
+    this.#schedules.push(schedule);
+    return {
+      cancel: () => {
+        schedule.cancelled = true;
+        this.#schedules = this.#schedules.filter((other) => other !== schedule);
+      },
+    };
+  }
+
+  isDue(type: PunctuationType, timeMs: number): boolean {
+    return this.#schedules.some((schedule) => schedule.type === type && schedule.nextMs <= timeMs);
+  }
+
+  /** Calls what is due, in order of time; returns whether anything was. */
+  async run(type: PunctuationType, timeMs: number): Promise<boolean> {
+    const due = this.#schedules.filter((schedule) => schedule.type === type && schedule.nextMs <= timeMs);
+    due.sort((a, b) => a.nextMs - b.nextMs);
+    for (const schedule of due) {
+      if (schedule.cancelled) continue;
+      const missed = Math.floor((timeMs - schedule.nextMs) / schedule.intervalMs);
+      schedule.nextMs += (missed + 1) * schedule.intervalMs;
+      await schedule.callback(timeMs);
+    }
+    return due.length > 0;
+  }
+}

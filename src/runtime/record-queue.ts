@@ -1,0 +1,154 @@
+/**
+ * One input partition of a task: takes raw records from where they are fetched, keeps the first one deserialised as the
+ * head. Mirrors `RecordQueue`. What cannot be read goes to the deserialisation handler; what has no usable timestamp or
+ * a null value that its serde does not let through is dropped and counted.
+ */
+import { messageOf } from '../errors.ts';
+import { type Header, NO_HEADERS } from '../headers.ts';
+import { SchemaPendingError } from '../serdes/index.ts';
+import { type DropReason, type ProcessingContext, type SourceNode, StreamRecord } from '../topology/index.ts';
+import { StreamsError } from './errors.ts';
+import type { HandlerResponse, UndecodableRecord } from './options.ts';
+
+/** A record as bytes; `RecordCursor` is one. Length −1 is null. */
+export interface RawRecord {
+  readonly buffer: Buffer;
+  readonly offset: number;
+  readonly timestamp: number;
+  readonly keyStart: number;
+  readonly keyLength: number;
+  readonly valueStart: number;
+  readonly valueLength: number;
+  readonly headerCount: number;
+  headers(): readonly Header[];
+}
+
+/** Where raw records come from; `PartitionBuffer` is one. */
+export interface RecordSource {
+  readonly topic: string;
+  readonly partition: number;
+  /** The offset behind the last record handed out. */
+  readonly position: number;
+  /** Records may come that are worth waiting for. */
+  readonly expectsMore: boolean;
+  next(): RawRecord | undefined;
+}
+
+export interface RecordQueueEnvironment {
+  drop(reason: DropReason): void;
+  undecodable(record: UndecodableRecord): HandlerResponse;
+}
+
+export class RecordQueue {
+  readonly node: SourceNode;
+  readonly source: RecordSource;
+  /** The record to process next. */
+  head: StreamRecord<unknown, unknown> | undefined;
+  headContext: ProcessingContext | undefined;
+  /** The head's timestamp; Infinity where there is none. */
+  headTimestamp = Number.POSITIVE_INFINITY;
+  /** The head's bytes, valid until the next `advance`. */
+  raw: RawRecord | undefined;
+  /** Highest timestamp processed: `partition time`, −1 before the first. */
+  partitionTimeMs = -1;
+  /** Set while a schema must be fetched before the head can be read. */
+  pending: (() => Promise<void>) | undefined;
+  readonly #environment: RecordQueueEnvironment;
+
+  constructor(node: SourceNode, source: RecordSource, environment: RecordQueueEnvironment) {
+    this.node = node;
+    this.source = source;
+    this.#environment = environment;
+  }
+
+  /** The offset to commit: the head is not processed yet. */
+  get position(): number {
+    return this.raw === undefined ? this.source.position : this.raw.offset;
+  }
+
+  /** Drops the head and reads the next. Hot. @throws what the handler does not let pass */
+  advance(): void {
+    this.head = undefined;
+    this.headTimestamp = Number.POSITIVE_INFINITY;
+    this.raw = undefined;
+    this.fill();
+  }
+
+  /** Reads records until one is fit to be the head. Does nothing where there is a head. */
+  fill(): void {
+    while (this.head === undefined) {
+      const raw = this.pending === undefined ? this.source.next() : this.raw;
+      if (raw === undefined) return;
+      this.raw = raw;
+      this.pending = undefined;
+      if (!this.#read(raw)) {
+        if (this.pending !== undefined) return;
+        this.raw = undefined;
+      }
+    }
+  }
+
+  #read(raw: RawRecord): boolean {
+    const { topic, partition } = this.source;
+    const { node } = this;
+    let key: unknown = null;
+    let value: unknown = null;
+    try {
+      if (raw.keyLength >= 0) key = node.key.read(raw.buffer, raw.keyStart, raw.keyStart + raw.keyLength, topic, 'key');
+      if (raw.valueLength >= 0) {
+        value = node.value.read(raw.buffer, raw.valueStart, raw.valueStart + raw.valueLength, topic, 'value');
+      } else if (!node.value.nullable) {
+        this.#environment.drop('null-value');
+        return false;
+      }
+    } catch (error) {
+      if (error instanceof SchemaPendingError) this.pending = error.resolve;
+      else this.#undecodable(raw, error);
+      return false;
+    }
+    const headers = raw.headerCount === 0 ? NO_HEADERS : raw.headers();
+    let timestamp = raw.timestamp;
+    if (node.timestamp !== undefined) {
+      timestamp = node.timestamp(value, { topic, partition, offset: raw.offset, timestamp, headers });
+      if (!(timestamp >= 0)) {
+        this.#environment.drop('negative-timestamp');
+        return false;
+      }
+    } else if (timestamp < 0) {
+      throw new StreamsError(
+        'MILLRACE_RUNTIME_INVALID_TIMESTAMP',
+        `The record at ${topic}-${partition} offset ${raw.offset} has the timestamp ${timestamp}. ` +
+          'Give the source a timestamp extractor; one that returns a negative number drops the record.',
+        { context: { topic, partition, offset: raw.offset } },
+      );
+    }
+    this.head = new StreamRecord(key, value, timestamp, headers);
+    this.headContext = { topic, partition, offset: raw.offset, timestamp, headers };
+    this.headTimestamp = timestamp;
+    return true;
+  }
+
+  #undecodable(raw: RawRecord, thrown: unknown): void {
+    const { topic, partition } = this.source;
+    const error = thrown instanceof Error ? thrown : new Error(messageOf(thrown));
+    const response = this.#environment.undecodable({
+      topic,
+      partition,
+      offset: raw.offset,
+      timestamp: raw.timestamp,
+      key: raw.keyLength < 0 ? null : raw.buffer.subarray(raw.keyStart, raw.keyStart + raw.keyLength),
+      value: raw.valueLength < 0 ? null : raw.buffer.subarray(raw.valueStart, raw.valueStart + raw.valueLength),
+      headers: raw.headers(),
+      error,
+    });
+    if (response === 'fail') {
+      throw new StreamsError(
+        'MILLRACE_RUNTIME_DESERIALIZATION',
+        `The record at ${topic}-${partition} offset ${raw.offset} cannot be read: ${error.message} ` +
+          "Set deserializationExceptionHandler to 'continue' to drop such records, and deadLetterTopic to keep them.",
+        { cause: error, context: { topic, partition, offset: raw.offset, node: this.node.name } },
+      );
+    }
+    this.#environment.drop('deserialization');
+  }
+}

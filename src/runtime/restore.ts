@@ -1,0 +1,185 @@
+/**
+ * Brings stores up to date from their changelogs: from the position the local database carries to the end of the log,
+ * in batches. Where the position cannot be trusted, the store is rebuilt from the beginning.
+ */
+import { Backoff } from '../backoff.ts';
+import { messageOf } from '../errors.ts';
+import {
+  describeTopicConfigs,
+  Fetcher,
+  KafkaCluster,
+  type KafkaError,
+  listOffsets,
+  type PartitionBuffer,
+  partitionKey,
+} from '../kafka/index.ts';
+import type { BackendOp } from '../state/index.ts';
+import type { Metrics } from './metrics.ts';
+import type { ResolvedOptions } from './options.ts';
+import type { Task } from './task.ts';
+
+const BATCH_RECORDS = 10_000;
+const POLL_MS = 100;
+const LOG_EVERY_MS = 5_000;
+
+interface Restoring {
+  readonly task: Task;
+  readonly store: string;
+  readonly buffer: PartitionBuffer;
+  readonly from: number;
+  readonly end: number;
+}
+
+export interface RestoreListener {
+  /** Called as restoring gets on, and when it ends (`remaining` 0). */
+  onProgress(topic: string, partition: number, restored: number, remaining: number): void;
+}
+
+/**
+ * Where to restore from. Pure.
+ * @param position the local one; undefined: none
+ * @param ageMs since the position was written; older than the topic keeps tombstones means that deletes may be missed
+ */
+export function restoreFrom(
+  position: number | undefined,
+  start: number,
+  end: number,
+  ageMs: number,
+  deleteRetentionMs: number,
+): { readonly offset: number; readonly wipe: boolean } {
+  if (position === undefined) return { offset: start, wipe: false };
+  if (position > end || position < start || ageMs > deleteRetentionMs) return { offset: start, wipe: true };
+  return { offset: position, wipe: false };
+}
+
+/** Restores every store of the tasks. Retries while brokers are away; `alive` is called in every turn. */
+export async function restoreTasks(
+  tasks: readonly Task[],
+  options: ResolvedOptions,
+  admin: KafkaCluster,
+  metrics: Metrics,
+  listener: RestoreListener | undefined,
+  alive: () => void,
+): Promise<void> {
+  const logged = tasks.flatMap((task) =>
+    [...task.state.stores.keys()].flatMap((store) => {
+      const topic = task.options.changelogTopic(store);
+      return topic === undefined ? [] : [{ task, store, topic, partition: task.id.partition }];
+    }),
+  );
+  if (logged.length === 0) {
+    for (const task of tasks) task.state.restored();
+    return;
+  }
+  const [starts, ends, configs] = await retrying(options, alive, async () => [
+    await listOffsets(admin, logged, 'earliest'),
+    await listOffsets(admin, logged, 'latest'),
+    await describeTopicConfigs(admin, [...new Set(logged.map((l) => l.topic))]),
+  ]);
+  const cluster = new KafkaCluster({ kafka: options.kafka, logger: options.logger });
+  const fetcher = new Fetcher(cluster, {
+    resetPolicy: () => 'earliest',
+    maxBufferedBytesPerPartition: 2 * 1024 * 1024,
+  });
+  try {
+    const restoring: Restoring[] = [];
+    for (const { task, store, topic, partition } of logged) {
+      const key = partitionKey({ topic, partition });
+      const end = ends.get(key)!;
+      const deleteRetentionMs = Number(configs.get(topic)?.get('delete.retention.ms') ?? 86_400_000);
+      const plan = restoreFrom(
+        task.state.position(store),
+        starts.get(key)!,
+        end,
+        Date.now() - task.state.committedAtMs,
+        deleteRetentionMs,
+      );
+      if (plan.wipe) {
+        options.logger.warn(
+          { topic, partition, store },
+          'local state does not fit its changelog any more, rebuilding it',
+        );
+        await task.state.wipe(store);
+      }
+      if (plan.offset < end)
+        restoring.push({ task, store, buffer: fetcher.add({ topic, partition }, plan.offset), from: plan.offset, end });
+    }
+    if (restoring.length > 0) await restoreAll(restoring, fetcher, options, metrics, listener, alive);
+    for (const task of tasks) task.state.restored();
+  } finally {
+    await fetcher.close();
+  }
+}
+
+async function restoreAll(
+  restoring: readonly Restoring[],
+  fetcher: Fetcher,
+  options: ResolvedOptions,
+  metrics: Metrics,
+  listener: RestoreListener | undefined,
+  alive: () => void,
+): Promise<void> {
+  await retrying(options, alive, () => fetcher.start());
+  let open = restoring;
+  let nextLog = Date.now() + LOG_EVERY_MS;
+  while (open.length > 0) {
+    alive();
+    let progress = false;
+    for (const item of open) {
+      const ops = takeBatch(item);
+      if (ops === undefined) continue;
+      progress = true;
+      const { task, store, buffer, from, end } = item;
+      await task.state.restore(store, ops, buffer.position);
+      metrics.restored += ops.length;
+      listener?.onProgress(buffer.topic, buffer.partition, buffer.position - from, Math.max(0, end - buffer.position));
+    }
+    open = open.filter((item) => item.buffer.position < item.end);
+    fetcher.wake();
+    if (Date.now() > nextLog) {
+      nextLog = Date.now() + LOG_EVERY_MS;
+      const remaining = open.reduce((sum, item) => sum + item.end - item.buffer.position, 0);
+      options.logger.info({ partitions: open.length, remaining }, 'restoring state');
+    }
+    if (!progress) await fetcher.waitForData(POLL_MS);
+  }
+}
+
+function takeBatch({ task, store, buffer, end }: Restoring): BackendOp[] | undefined {
+  const live = task.state.stores.get(store)!;
+  const before = buffer.position;
+  const ops: BackendOp[] = [];
+  while (ops.length < BATCH_RECORDS && buffer.position < end) {
+    const cursor = buffer.next();
+    if (cursor === undefined) break;
+    const key = cursor.key();
+    if (key === null) continue;
+    const local = live.toLocal(key, cursor.value(), cursor.timestamp);
+    if (local === undefined) continue;
+    ops.push(
+      local.value === null
+        ? { type: 'del', key: local.key }
+        : { type: 'put', key: local.key, value: copied(local.value) },
+    );
+  }
+  return buffer.position === before ? undefined : ops;
+}
+
+/** Stores without timestamps hand the fetched bytes on: copy what outlives the fetch response. */
+function copied(value: Buffer): Buffer {
+  return Buffer.from(value);
+}
+
+async function retrying<T>(options: ResolvedOptions, alive: () => void, step: () => Promise<T>): Promise<T> {
+  const backoff = new Backoff();
+  for (;;) {
+    try {
+      return await step();
+    } catch (error) {
+      if ((error as KafkaError).retriable !== true) throw error;
+      alive();
+      options.logger.warn({ error: messageOf(error) }, 'restoring has to wait, trying again');
+      await backoff.wait();
+    }
+  }
+}

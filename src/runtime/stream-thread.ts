@@ -1,0 +1,645 @@
+/**
+ * The stream thread: a member of the group that fetches, runs its tasks and commits. One loop; everything between a
+ * fetch and the producer is synchronous, promises are awaited a few times a commit. Mirrors `StreamThread`.
+ */
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { aborted, Backoff, delay } from '../backoff.ts';
+import { messageOf } from '../errors.ts';
+import {
+  commitOffsets,
+  decodeAssignment,
+  decodeSubscription,
+  deleteRecords,
+  encodeAssignment,
+  encodeSubscription,
+  Fetcher,
+  fetchCommitted,
+  GroupMember,
+  KafkaCluster,
+  KafkaError,
+  listOffsets,
+  MemberFencedError,
+  type OffsetAndMetadata,
+  type OffsetResetPolicy,
+  type PartitionBuffer,
+  Producer,
+  partitionKey,
+  type TopicPartition,
+} from '../kafka/index.ts';
+import { CacheBudget } from '../state/index.ts';
+import type { Topology } from '../topology/index.ts';
+import { assignTasks } from './assignment.ts';
+import { decodeCommitMetadata, encodeCommitMetadata } from './commit-metadata.ts';
+import { StreamsError } from './errors.ts';
+import {
+  ensureInternalTopics,
+  internalTopics,
+  repartitionCounts,
+  sourceTopics,
+  TopicNames,
+  tasksOf,
+} from './internal-topics.ts';
+import type { Metrics } from './metrics.ts';
+import type { HandlerResponse, ResolvedOptions, UndecodableRecord } from './options.ts';
+import { RecordCollector } from './record-collector.ts';
+import { type RestoreListener, restoreTasks } from './restore.ts';
+import { Task, type TaskId, taskName } from './task.ts';
+import { TaskGroup } from './task-scheduler.ts';
+
+const PROTOCOL = 'millrace';
+/** ms of processing before I/O gets its turn. */
+const TURN_MS = 5;
+/** ms to wait for data where nothing can be processed (poll.ms). */
+const POLL_MS = 100;
+/** ms between two looks of the leader at the cluster's topics. */
+const METADATA_MS = 60_000;
+/** ms that closing waits for the last commit. */
+const CLOSE_MS = 15_000;
+
+export interface StreamThreadOptions {
+  readonly topology: Topology;
+  readonly options: ResolvedOptions;
+  readonly metrics: Metrics;
+  readonly processId: string;
+  readonly restoreListener: RestoreListener | undefined;
+  onState(state: 'rebalancing' | 'running'): void;
+}
+
+interface ActiveTask {
+  readonly task: Task;
+  readonly buffers: PartitionBuffer[];
+}
+
+export class StreamThread {
+  readonly #options: ResolvedOptions;
+  readonly #settings: StreamThreadOptions;
+  readonly #names: TopicNames;
+  readonly #budget: CacheBudget;
+  readonly #admin: KafkaCluster;
+  readonly #producer: Producer;
+  readonly #collector: RecordCollector;
+  readonly #fetcher: Fetcher;
+  readonly #member: GroupMember;
+  readonly #stop = new AbortController();
+  #active = new Map<string, ActiveTask>();
+  #groups: TaskGroup[] = [];
+  #nextCommitMs = 0;
+  #nextPurgeMs = 0;
+  #nextMetadataMs = 0;
+  #commitSoon = false;
+  #leads = false;
+  #topicsSeen = '';
+
+  constructor(settings: StreamThreadOptions) {
+    this.#settings = settings;
+    const { options } = settings;
+    this.#options = options;
+    this.#names = new TopicNames(options.applicationId, settings.topology);
+    this.#budget = new CacheBudget(options.cacheMaxBytes);
+    // A parked request of one role must not hold another up: a cluster each.
+    this.#admin = this.#cluster();
+    this.#producer = new Producer(this.#cluster(), { lingerMs: options.lingerMs, compression: options.compression });
+    this.#collector = new RecordCollector(this.#producer);
+    this.#fetcher = new Fetcher(this.#cluster(), {
+      resetPolicy: (topic) => this.#resetPolicy(topic),
+      onReset: (_at, _offset, policy) => {
+        if (policy === 'latest') this.#commitSoon = true;
+      },
+    });
+    this.#member = new GroupMember(
+      this.#cluster(),
+      { groupId: options.applicationId, protocolName: PROTOCOL, ...timeouts(options) },
+      {
+        subscription: () => this.#subscription(),
+        assign: (members) => this.#assign(members),
+        onRevoked: (lost) => this.#revoke(lost),
+        onAssigned: (assignment) => this.#assigned(assignment),
+      },
+    );
+  }
+
+  get tasks(): readonly Task[] {
+    return [...this.#active.values()].map(({ task }) => task);
+  }
+
+  /** Reaches the cluster and checks the topics that are not the application's own. */
+  async start(): Promise<void> {
+    await this.#admin.connect(this.#options.startTimeoutMs);
+    await this.#checkTopics();
+    await this.#producer.start();
+    await this.#prepareSinks();
+    await this.#fetcher.start();
+  }
+
+  /** Runs until `shutdown`; rejects with what it cannot ride out. Closes everything in both cases. */
+  async run(): Promise<void> {
+    try {
+      while (!this.#stop.signal.aborted) await this.#turn();
+      await this.#closeCleanly();
+    } catch (error) {
+      await this.#closeDirty();
+      throw error;
+    }
+  }
+
+  /** Lets `run` commit, close, leave the group and end. */
+  shutdown(): void {
+    this.#stop.abort();
+    this.#member.interrupt();
+  }
+
+  /** Closes a thread that never ran. */
+  async abandon(): Promise<void> {
+    await this.#closeDirty();
+  }
+
+  async #turn(): Promise<void> {
+    await this.#member.poll();
+    if (this.#stop.signal.aborted) return;
+    const now = Date.now();
+    const processed = this.#process(now + TURN_MS);
+    await this.#fetchSchemas();
+    for (const { task } of this.#active.values()) {
+      await task.punctuate('stream-time', task.streamTimeMs);
+      await task.punctuate('wall-clock-time', now);
+      if (task.commitRequested) this.#commitSoon = true;
+    }
+    if (this.#budget.isOver) this.#relieve();
+    if (now >= this.#nextCommitMs || this.#commitSoon) await this.#commit();
+    if (this.#producer.isFull) await this.#producer.drained();
+    if (this.#producer.failure !== undefined) throw this.#producer.failure;
+    if (this.#leads && now >= this.#nextMetadataMs) await this.#watchTopics(now);
+    this.#fetcher.wake();
+    if (processed === 0 && !this.#member.needsRejoin) {
+      await this.#fetcher.waitForData(Math.max(1, Math.min(POLL_MS, this.#nextCommitMs - Date.now())));
+    } else await nextTurn();
+  }
+
+  #process(untilMs: number): number {
+    const turn = {
+      shouldYield: () => Date.now() >= untilMs || this.#producer.isFull || this.#commitSoon,
+      maxTaskIdleMs: this.#options.maxTaskIdleMs,
+      afterRecord: (task: Task) => {
+        if (task.commitRequested) this.#commitSoon = true;
+        if (this.#budget.isOver) this.#relieve();
+      },
+    };
+    let processed = 0;
+    for (const group of this.#groups) processed += group.run(turn);
+    return processed;
+  }
+
+  /** The cache's budget is spent: serialise and drop. Past the bound of uncommitted bytes a commit comes early (KIP-892). */
+  #relieve(): void {
+    let uncommitted = 0;
+    for (const { task } of this.#active.values()) {
+      task.relieve();
+      uncommitted += task.state.uncommittedBytes;
+    }
+    if (uncommitted > this.#options.maxUncommittedBytes) this.#commitSoon = true;
+  }
+
+  async #fetchSchemas(): Promise<void> {
+    for (const { task } of this.#active.values()) {
+      for (const queue of task.queues) {
+        if (queue.pending === undefined) continue;
+        // A registry that is away is waited for as long as it takes; the loop must go on saying so.
+        const alive = setInterval(() => this.#member.progress(), 1_000);
+        try {
+          await Promise.race([queue.pending(), aborted(this.#stop.signal)]);
+          if (!this.#stop.signal.aborted) queue.fill();
+        } finally {
+          clearInterval(alive);
+        }
+      }
+    }
+  }
+
+  /** Flush, await the producer, commit positions, then write the stores' batch with the changelog positions. */
+  async #commit(): Promise<void> {
+    this.#commitSoon = false;
+    this.#nextCommitMs = Date.now() + this.#options.commitIntervalMs;
+    const active = [...this.#active.values()];
+    if (active.length === 0) return;
+    for (const { task } of active) task.flush();
+    await this.#producer.flush();
+    const positions = active.flatMap(positionsOf);
+    try {
+      await this.#commitPositions(positions);
+    } catch (error) {
+      if (!(error instanceof MemberFencedError)) throw error;
+      this.#options.logger.warn({ code: error.code }, error.message);
+      this.#member.requestRejoin(true);
+      return;
+    }
+    for (const { task } of active) {
+      if (!task.dirty && !task.commitRequested) continue;
+      task.dirty = false;
+      task.commitRequested = false;
+      await task.state.commit(this.#changelogPositions(task), Date.now());
+    }
+    this.#settings.metrics.commits++;
+    await this.#purge(positions);
+  }
+
+  async #commitPositions(positions: readonly (TopicPartition & OffsetAndMetadata)[]): Promise<void> {
+    const backoff = new Backoff();
+    for (;;) {
+      try {
+        await commitOffsets(this.#admin, this.#member.identity, positions);
+        return;
+      } catch (error) {
+        if (!(error instanceof KafkaError) || !error.retriable || error instanceof MemberFencedError) throw error;
+        if (this.#member.needsRejoin && backoff.attempt > 5)
+          throw new MemberFencedError('The group rebalanced before the commit.', error);
+        this.#member.progress();
+        this.#options.logger[backoff.attempt < 2 ? 'debug' : 'warn'](
+          { error: messageOf(error) },
+          'commit failed, trying again',
+        );
+        await backoff.wait();
+      }
+    }
+  }
+
+  #changelogPositions(task: Task): Map<string, number> {
+    const positions = new Map<string, number>();
+    for (const store of task.state.stores.values()) {
+      const topic = this.#names.changelog(store.description);
+      if (topic === undefined) continue;
+      const acked = this.#producer.ackedOffset(topic, task.id.partition);
+      if (acked >= 0) positions.set(topic, acked);
+    }
+    return positions;
+  }
+
+  /** Deletes what is committed from repartition topics. */
+  async #purge(positions: readonly (TopicPartition & OffsetAndMetadata)[]): Promise<void> {
+    const now = Date.now();
+    if (now < this.#nextPurgeMs) return;
+    this.#nextPurgeMs = now + this.#options.repartitionPurgeIntervalMs;
+    const repartition = new Set(
+      [...this.#settings.topology.repartitionTopics.keys()].map((name) => this.#names.topic(name)),
+    );
+    const done = positions.filter(({ topic, offset }) => repartition.has(topic) && offset > 0);
+    if (done.length === 0) return;
+    try {
+      await this.#admin.refresh([...repartition]);
+      await deleteRecords(this.#admin, done);
+    } catch (error) {
+      this.#options.logger.debug({ error: messageOf(error) }, 'purging repartition topics failed, trying again later');
+    }
+  }
+
+  #subscription(): Buffer {
+    const known = this.#admin.topicNames;
+    const topics = [
+      ...new Set(this.#settings.topology.subTopologies.flatMap((sub) => sourceTopics(sub, this.#names, known))),
+    ];
+    const userData = Buffer.from(
+      JSON.stringify({ processId: this.#settings.processId, tasks: [...this.#active.keys()] }),
+    );
+    return encodeSubscription({ topics, userData });
+  }
+
+  /** As the leader: makes the internal topics and spreads the tasks. */
+  async #assign(
+    members: readonly { readonly memberId: string; readonly metadata: Buffer }[],
+  ): Promise<Map<string, Buffer>> {
+    const { topology } = this.#settings;
+    const names = this.#names;
+    this.#leads = true;
+    this.#nextMetadataMs = Date.now() + METADATA_MS;
+    await this.#checkTopics();
+    const known = this.#admin.topicNames;
+    const repartition = repartitionCounts(topology, names, known, (topic) => this.#admin.partitionCount(topic));
+    const countOf = (topic: string): number => repartition.get(topic) ?? this.#admin.partitionCount(topic);
+    const tasks = tasksOf(topology, names, known, countOf);
+    this.#topicsSeen = tasks.map(taskName).join();
+    await ensureInternalTopics(this.#admin, internalTopics(topology, names, repartition, tasks, this.#options));
+    const assigned = assignTasks(
+      tasks,
+      members.map(({ memberId, metadata }) => ({ memberId, previous: previousTasks(metadata) })),
+    );
+    const partitionsOf = ({ subTopology, partition }: TaskId): TopicPartition[] =>
+      sourceTopics(topology.subTopologies[subTopology]!, names, known)
+        .filter((topic) => partition < countOf(topic))
+        .map((topic) => ({ topic, partition }));
+    return new Map([...assigned].map(([memberId, own]) => [memberId, encodeAssignment(own.flatMap(partitionsOf))]));
+  }
+
+  /** As the leader: partitions and topics that appear later need a new assignment. */
+  async #watchTopics(now: number): Promise<void> {
+    this.#nextMetadataMs = now + METADATA_MS;
+    try {
+      await this.#refreshTopics();
+      const { topology } = this.#settings;
+      const known = this.#admin.topicNames;
+      const repartition = repartitionCounts(topology, this.#names, known, (topic) => this.#admin.partitionCount(topic));
+      const tasks = tasksOf(
+        topology,
+        this.#names,
+        known,
+        (topic) => repartition.get(topic) ?? this.#admin.partitionCount(topic),
+      );
+      if (tasks.map(taskName).join() !== this.#topicsSeen) this.#member.requestRejoin(false);
+    } catch (error) {
+      this.#options.logger.debug({ error: messageOf(error) }, 'looking at the topics failed, trying again later');
+    }
+  }
+
+  /** Before the group rebalances: commit; tasks stay open, since most of them come back. */
+  async #revoke(lost: boolean): Promise<void> {
+    this.#settings.onState('rebalancing');
+    this.#leads = false;
+    if (lost) await this.#closeTasks([...this.#active.keys()]);
+    else await this.#commit();
+    // A commit that found the group gone on: what is open now belongs to others.
+    if (!lost && this.#member.needsRejoin && this.#wasFenced()) await this.#closeTasks([...this.#active.keys()]);
+  }
+
+  #wasFenced(): boolean {
+    return [...this.#active.values()].some(({ task }) => task.dirty);
+  }
+
+  async #assigned(bytes: Buffer): Promise<void> {
+    const { topology, metrics, restoreListener } = this.#settings;
+    const partitions = decodeAssignment(bytes);
+    await this.#refreshTopics();
+    const wanted = new Map<string, { id: TaskId; partitions: TopicPartition[] }>();
+    for (const at of partitions) {
+      const sub = topology.subTopologies.find((s) => sourceTopics(s, this.#names, [at.topic]).includes(at.topic));
+      if (sub === undefined) continue;
+      const id = { subTopology: sub.id, partition: at.partition };
+      const task = wanted.get(taskName(id));
+      if (task === undefined) wanted.set(taskName(id), { id, partitions: [at] });
+      else task.partitions.push(at);
+    }
+    await this.#closeTasks([...this.#active.keys()].filter((name) => !wanted.has(name)));
+    const fresh = [...wanted].filter(([name]) => !this.#active.has(name)).map(([, task]) => task);
+    const opened: Task[] = [];
+    try {
+      for (const { id } of fresh) opened.push(await this.#openTask(id));
+      const alive = (): void => this.#member.progress();
+      await restoreTasks(opened, this.#options, this.#admin, metrics, restoreListener, alive);
+      await this.#startTasks(
+        opened,
+        fresh.map((task) => task.partitions),
+      );
+    } catch (error) {
+      for (const task of opened) if (!this.#active.has(task.name)) await task.close();
+      throw error;
+    }
+    this.#regroup();
+    this.#nextCommitMs = Math.min(
+      this.#nextCommitMs || Number.POSITIVE_INFINITY,
+      Date.now() + this.#options.commitIntervalMs,
+    );
+    this.#options.logger.info(
+      { tasks: [...this.#active.keys()], generation: this.#member.identity.generationId },
+      'tasks assigned',
+    );
+    this.#settings.onState('running');
+  }
+
+  #openTask(id: TaskId): Promise<Task> {
+    const { topology, metrics } = this.#settings;
+    const { applicationId, stateDir } = this.#options;
+    const subTopology = topology.subTopologies[id.subTopology]!;
+    const stores = new Map(subTopology.stores.map((store) => [store.name, this.#names.changelog(store)]));
+    return Task.open({
+      id,
+      applicationId,
+      subTopology,
+      directory: join(stateDir, applicationId, taskName(id)),
+      collector: this.#collector,
+      budget: this.#budget,
+      metrics,
+      topicName: (topic) => this.#names.topic(topic),
+      changelogTopic: (store) => stores.get(store),
+      undecodable: (record) => this.#undecodable(record),
+      nowMs: Date.now,
+      isInternal: (topic) => this.#names.isInternal(topic),
+    });
+  }
+
+  async #startTasks(tasks: readonly Task[], partitions: readonly (readonly TopicPartition[])[]): Promise<void> {
+    const all = partitions.flat();
+    const changelogs = tasks.flatMap((task) =>
+      [...task.state.stores.values()].flatMap((store) => this.#names.changelog(store.description) ?? []),
+    );
+    await this.#producer.prepare([...new Set([...changelogs, ...this.#fixedSinks()])]);
+    const positions = await this.#startPositions(all);
+    tasks.forEach((task, index) => {
+      const buffers: PartitionBuffer[] = [];
+      const operatorTimes: number[] = [];
+      for (const at of partitions[index]!) {
+        const { offset, metadata } = positions.get(partitionKey(at))!;
+        const times = decodeCommitMetadata(metadata);
+        const buffer = this.#fetcher.add(at, offset);
+        buffers.push(buffer);
+        const queue = task.addSource(buffer);
+        queue.partitionTimeMs = times.partitionTimeMs;
+        task.streamTimeMs = Math.max(task.streamTimeMs, times.partitionTimeMs);
+        times.operatorTimesMs.forEach((time, i) => {
+          operatorTimes[i] = Math.max(operatorTimes[i] ?? -1, time);
+        });
+      }
+      task.initialize(operatorTimes);
+      this.#active.set(task.name, { task, buffers });
+    });
+    this.#fetcher.wake();
+  }
+
+  /** Committed positions; else the reset policy, where a 'latest' position is committed at once. */
+  async #startPositions(partitions: readonly TopicPartition[]): Promise<Map<string, OffsetAndMetadata>> {
+    const backoff = new Backoff();
+    for (;;) {
+      try {
+        const positions = await fetchCommitted(this.#admin, this.#options.applicationId, partitions);
+        for (const policy of ['earliest', 'latest'] as const) {
+          const open = partitions.filter(
+            (at) => !positions.has(partitionKey(at)) && this.#resetPolicy(at.topic) === policy,
+          );
+          if (open.length === 0) continue;
+          if (policy === 'latest') this.#commitSoon = true;
+          for (const [key, offset] of await listOffsets(this.#admin, open, policy))
+            positions.set(key, { offset, metadata: null });
+        }
+        const missing = partitions.find((at) => !positions.has(partitionKey(at)));
+        if (missing === undefined) return positions;
+        throw new StreamsError(
+          'MILLRACE_RUNTIME_NO_POSITION',
+          `There is no committed position in ${missing.topic}-${missing.partition} and offsetReset is 'none'. Set the group's offset, or another policy.`,
+          { context: { topic: missing.topic, partition: missing.partition } },
+        );
+      } catch (error) {
+        if (!(error instanceof KafkaError) || !error.retriable) throw error;
+        this.#member.progress();
+        await backoff.wait();
+      }
+    }
+  }
+
+  /** The policy of the source that reads the topic; repartition topics are read from the beginning. */
+  #resetPolicy(topic: string): OffsetResetPolicy {
+    for (const sub of this.#settings.topology.subTopologies) {
+      for (const source of sub.sources) {
+        const reads =
+          source.topics instanceof RegExp
+            ? source.topics.test(topic)
+            : source.topics.some((t) => this.#names.topic(t) === topic);
+        if (!reads) continue;
+        const internal = !(source.topics instanceof RegExp) && source.topics.some((t) => this.#names.isInternal(t));
+        return internal ? 'earliest' : (source.offsetReset ?? this.#options.offsetReset);
+      }
+    }
+    return this.#options.offsetReset;
+  }
+
+  #undecodable(record: UndecodableRecord): HandlerResponse {
+    const { deserializationExceptionHandler: handler, deadLetterTopic, logger } = this.#options;
+    const response = typeof handler === 'function' ? handler(record) : handler;
+    const { topic, partition, offset, error } = record;
+    if (response === 'continue') {
+      logger.warn({ topic, partition, offset, error: error.message }, 'record cannot be read, dropped');
+      if (deadLetterTopic !== undefined) this.#collector.sendDeadLetter(deadLetterTopic, record);
+    }
+    return response;
+  }
+
+  async #checkTopics(): Promise<void> {
+    await this.#refreshTopics();
+    const { deadLetterTopic } = this.#options;
+    const external = new Map<string, string>();
+    for (const sub of this.#settings.topology.subTopologies) {
+      for (const { topics } of sub.sources)
+        if (!(topics instanceof RegExp)) for (const topic of topics) external.set(topic, 'read');
+    }
+    for (const topic of this.#fixedSinks()) external.set(topic, 'written');
+    if (deadLetterTopic !== undefined) external.set(deadLetterTopic, 'written');
+    for (const [topic, use] of external) {
+      if (this.#names.isInternal(topic) || topic.startsWith(`${this.#options.applicationId}-`)) continue;
+      if (this.#admin.partitionCount(topic) > 0) continue;
+      const denied = this.#admin.topic(topic)?.errorCode === 29;
+      throw new StreamsError(
+        denied ? 'MILLRACE_RUNTIME_TOPIC_DENIED' : 'MILLRACE_RUNTIME_TOPIC_MISSING',
+        denied
+          ? `Topic ${topic} is to be ${use}, but this user may not use it. Give the user the right to.`
+          : `Topic ${topic} is to be ${use}, but it does not exist. Create it first; millrace creates only its own repartition and changelog topics.`,
+        { context: { topic } },
+      );
+    }
+  }
+
+  #fixedSinks(): string[] {
+    return this.#settings.topology.subTopologies.flatMap((sub) =>
+      sub.sinks.flatMap(({ topic }) => (typeof topic === 'string' ? [this.#names.topic(topic)] : [])),
+    );
+  }
+
+  async #refreshTopics(): Promise<void> {
+    const { topology } = this.#settings;
+    const hasPattern = topology.subTopologies.some((sub) => sub.sources.some(({ topics }) => topics instanceof RegExp));
+    const named = topology.subTopologies.flatMap((sub) => sourceTopics(sub, this.#names, []));
+    const extra = this.#options.deadLetterTopic === undefined ? [] : [this.#options.deadLetterTopic];
+    const topics = hasPattern ? null : [...new Set([...named, ...this.#fixedSinks(), ...extra])];
+    const backoff = new Backoff();
+    for (;;) {
+      try {
+        await this.#admin.refresh(topics);
+        return;
+      } catch (error) {
+        if (!(error instanceof KafkaError) || !error.retriable || backoff.attempt > 10) throw error;
+        await backoff.wait(this.#stop.signal);
+      }
+    }
+  }
+
+  /** Serdes of sinks and changelogs learn what they write with. */
+  async #prepareSinks(): Promise<void> {
+    for (const sub of this.#settings.topology.subTopologies) {
+      for (const sink of sub.sinks) {
+        if (typeof sink.topic !== 'string') continue;
+        const topic = this.#names.topic(sink.topic);
+        await sink.key.prepareWrite?.(topic, 'key');
+        await sink.value.prepareWrite?.(topic, 'value');
+      }
+      for (const store of sub.stores) {
+        const topic = this.#names.changelog(store) ?? store.name;
+        await store.key.prepareWrite?.(topic, 'key');
+        await store.value.prepareWrite?.(topic, 'value');
+      }
+    }
+  }
+
+  #regroup(): void {
+    const bySub = new Map<number, Task[]>();
+    for (const { task } of this.#active.values()) {
+      const list = bySub.get(task.id.subTopology);
+      if (list === undefined) bySub.set(task.id.subTopology, [task]);
+      else list.push(task);
+    }
+    this.#groups = [...bySub].sort(([a], [b]) => a - b).map(([, tasks]) => new TaskGroup(tasks));
+  }
+
+  async #closeTasks(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      const { task, buffers } = this.#active.get(name)!;
+      this.#active.delete(name);
+      for (const buffer of buffers) this.#fetcher.remove(buffer);
+      await task.close();
+    }
+    this.#regroup();
+  }
+
+  async #closeCleanly(): Promise<void> {
+    // With brokers away the last commit cannot be had: what it would have kept is processed again.
+    if (!this.#member.needsRejoin) await Promise.race([this.#commit(), delay(CLOSE_MS)]);
+    await this.#closeTasks([...this.#active.keys()]);
+    await this.#closeClients();
+  }
+
+  async #closeDirty(): Promise<void> {
+    await this.#closeTasks([...this.#active.keys()]).catch(() => undefined);
+    await this.#closeClients();
+  }
+
+  async #closeClients(): Promise<void> {
+    await this.#member.close().catch(() => undefined);
+    await Promise.all(
+      [this.#fetcher.close(), this.#producer.close(), this.#admin.close()].map((closing) =>
+        Promise.race([closing.catch(() => undefined), delay(3_000)]),
+      ),
+    );
+  }
+
+  #cluster(): KafkaCluster {
+    const { kafka, logger, applicationId } = this.#options;
+    return new KafkaCluster({ kafka: { clientId: applicationId, ...kafka }, logger });
+  }
+}
+
+function timeouts({ sessionTimeoutMs, heartbeatIntervalMs, maxPollIntervalMs }: ResolvedOptions) {
+  return { sessionTimeoutMs, heartbeatIntervalMs, maxPollIntervalMs };
+}
+
+function positionsOf({ task }: ActiveTask): (TopicPartition & OffsetAndMetadata)[] {
+  const operatorTimesMs = task.operatorTimes.map((time) => time.observedMs);
+  return task.queues.map((queue) => ({
+    topic: queue.source.topic,
+    partition: queue.source.partition,
+    offset: queue.position,
+    metadata: encodeCommitMetadata({ partitionTimeMs: queue.partitionTimeMs, operatorTimesMs }),
+  }));
+}
+
+function previousTasks(metadata: Buffer): string[] {
+  try {
+    const { tasks } = JSON.parse(decodeSubscription(metadata).userData.toString('utf8')) as { tasks?: unknown };
+    return Array.isArray(tasks) ? tasks.map(String) : [];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,298 @@
+/**
+ * A task: one sub-topology at work on one partition number. Takes records from its queues, the lowest timestamp first,
+ * and runs them through its own instances of the processors, synchronously. Mirrors `StreamTask`.
+ */
+import { MillraceError, messageOf } from '../errors.ts';
+import {
+  type CacheBudget,
+  KeyValueFacade,
+  type LiveStore,
+  TaskState,
+  WindowFacade,
+  type WriteContext,
+} from '../state/index.ts';
+import type {
+  AnyProcessor,
+  OperatorTime,
+  ProcessingContext,
+  SinkNode,
+  StreamRecord,
+  SubTopology,
+} from '../topology/index.ts';
+import { StreamsError } from './errors.ts';
+import type { Metrics } from './metrics.ts';
+import { NodeContext, type RuntimeNode } from './node-context.ts';
+import type { HandlerResponse, UndecodableRecord } from './options.ts';
+import { Punctuations } from './punctuation.ts';
+import type { RecordCollector } from './record-collector.ts';
+import { RecordQueue, type RecordSource } from './record-queue.ts';
+
+export interface TaskId {
+  readonly subTopology: number;
+  readonly partition: number;
+}
+
+export function taskName({ subTopology, partition }: TaskId): string {
+  return `${subTopology}_${partition}`;
+}
+
+export interface TaskOptions {
+  readonly id: TaskId;
+  readonly applicationId: string;
+  readonly subTopology: SubTopology;
+  /** The task's folder; undefined keeps its state in memory. */
+  readonly directory: string | undefined;
+  readonly collector: RecordCollector;
+  readonly budget: CacheBudget;
+  readonly metrics: Metrics;
+  /** Topic names as the cluster has them: repartition topics with the application id before them. */
+  topicName(undecorated: string): string;
+  changelogTopic(store: string): string | undefined;
+  undecodable(record: UndecodableRecord): HandlerResponse;
+  nowMs(): number;
+  /** Topics between sub-topologies: bytes may be reused there, `to()` always encodes. */
+  isInternal(topic: string): boolean;
+}
+
+const NO_CONTEXT: ProcessingContext = { topic: null, partition: -1, offset: -1, timestamp: -1, headers: [] };
+
+export class Task {
+  readonly id: TaskId;
+  readonly name: string;
+  readonly queues: RecordQueue[] = [];
+  readonly punctuations = new Punctuations();
+  /** Highest timestamp processed; −1 before the first. */
+  streamTimeMs = -1;
+  commitRequested = false;
+  /** Something was processed since the last commit. */
+  dirty = false;
+  /** Head timestamp of the queue that is next; Infinity where no queue has a head. */
+  headTimestamp = Number.POSITIVE_INFINITY;
+  context: ProcessingContext = NO_CONTEXT;
+  /** The node entered last, for error messages. */
+  currentNode = '';
+  readonly operatorTimes: OperatorTime[] = [];
+  readonly options: TaskOptions;
+  readonly #nodes = new Map<string, RuntimeNode>();
+  readonly #processors: AnyProcessor[] = [];
+  readonly #facades = new Map<string, KeyValueFacade<unknown, unknown> | WindowFacade<unknown, unknown>>();
+  #state!: TaskState<ProcessingContext>;
+  #next: RecordQueue | undefined;
+  #current: RecordQueue | undefined;
+
+  private constructor(options: TaskOptions) {
+    this.id = options.id;
+    this.name = taskName(options.id);
+    this.options = options;
+  }
+
+  /** Opens the task's state; processors are started by `initialize`, after the state is restored. */
+  static async open(options: TaskOptions): Promise<Task> {
+    const task = new Task(options);
+    const { collector, budget, changelogTopic, id } = options;
+    task.#state = await TaskState.open<ProcessingContext>({
+      directory: options.directory,
+      stores: options.subTopology.stores,
+      budget,
+      changelogTopic,
+      changelog: {
+        log(store, key, keyStart, keyEnd, value, valueStart, valueLength, timestamp) {
+          collector.sendChangelog(
+            changelogTopic(store)!,
+            id.partition,
+            Math.max(timestamp, 0),
+            key,
+            keyStart,
+            keyEnd,
+            value,
+            valueStart,
+            valueLength,
+          );
+        },
+      },
+      context: () => task.context,
+      onExpired: () => options.metrics.drop('expired'),
+    });
+    return task;
+  }
+
+  get state(): TaskState<ProcessingContext> {
+    return this.#state;
+  }
+
+  /** Connects an input partition. */
+  addSource(source: RecordSource): RecordQueue {
+    const { subTopology, topicName, metrics, undecodable } = this.options;
+    const node = subTopology.sources.find(({ topics }) =>
+      topics instanceof RegExp ? topics.test(source.topic) : topics.some((topic) => topicName(topic) === source.topic),
+    )!;
+    const queue = new RecordQueue(node, source, { drop: (reason) => metrics.drop(reason), undecodable });
+    this.queues.push(queue);
+    return queue;
+  }
+
+  /** Creates the processors, children before parents, and calls their `init`. */
+  initialize(operatorTimesMs: readonly number[] = []): void {
+    const { nodes } = this.options.subTopology;
+    for (const node of nodes) {
+      const context = new NodeContext(this, node);
+      if (node.kind === 'processor') {
+        const processor = node.supplier();
+        this.#processors.push(processor);
+        this.#nodes.set(node.name, { name: node.name, context, process: (record) => processor.process(record) });
+      } else if (node.kind === 'sink') {
+        this.#nodes.set(node.name, { name: node.name, context, process: this.#sinkProcess(node) });
+      } else {
+        this.#nodes.set(node.name, { name: node.name, context, process: (record) => context.forward(record) });
+      }
+    }
+    for (const node of nodes) {
+      if (node.kind === 'source') continue;
+      for (const parent of node.parents) this.#nodes.get(parent)!.context.addChild(this.#nodes.get(node.name)!);
+    }
+    let index = 0;
+    for (const node of nodes)
+      if (node.kind === 'processor') this.#processors[index++]!.init?.(this.#nodes.get(node.name)!.context);
+    this.operatorTimes.forEach((time, operator) => {
+      time.observedMs = Math.max(time.observedMs, operatorTimesMs[operator] ?? -1);
+    });
+  }
+
+  /**
+   * True where a record may be processed: each queue has a head, or is not worth waiting for.
+   * @param idleMs −1: never waits
+   */
+  isReady(waits: boolean): boolean {
+    this.#selectNext();
+    if (this.#next === undefined) return false;
+    if (!waits || this.queues.length === 1) return true;
+    return this.queues.every((queue) => queue.head !== undefined || !queue.source.expectsMore);
+  }
+
+  /** Hot. Processes the head of the queue with the lowest timestamp; there must be one (`isReady`). */
+  process(): void {
+    const queue = this.#next!;
+    const { head, headContext } = queue;
+    this.context = headContext!;
+    this.#current = queue;
+    const timestamp = queue.headTimestamp;
+    if (timestamp > queue.partitionTimeMs) queue.partitionTimeMs = timestamp;
+    if (timestamp > this.streamTimeMs) this.streamTimeMs = timestamp;
+    try {
+      this.#nodes.get(queue.node.name)!.process(head!);
+    } catch (error) {
+      throw this.#located(error, queue);
+    }
+    this.#current = undefined;
+    this.dirty = true;
+    this.options.metrics.processed++;
+    queue.advance();
+    this.#selectNext();
+  }
+
+  /** Frees memory where the cache's budget is spent. */
+  relieve(): void {
+    this.flush();
+    this.#state.evict();
+  }
+
+  /** Serialises what is dirty: downstream of caching stores, to changelogs, to the overlays. */
+  flush(): void {
+    this.#current = undefined;
+    try {
+      this.#state.flush();
+    } catch (error) {
+      throw this.#located(error, undefined);
+    }
+  }
+
+  async punctuate(type: 'stream-time' | 'wall-clock-time', timeMs: number): Promise<void> {
+    if (timeMs < 0 || !this.punctuations.isDue(type, timeMs)) return;
+    this.context = { ...NO_CONTEXT, timestamp: timeMs };
+    this.#current = undefined;
+    await this.punctuations.run(type, timeMs);
+    this.dirty = true;
+  }
+
+  liveStore(node: string, name: string): LiveStore<unknown, unknown, ProcessingContext> {
+    const description = this.options.subTopology.nodes.find((other) => other.name === node);
+    const store = this.#state.stores.get(name);
+    if (store === undefined || description?.kind !== 'processor' || !description.stores.includes(name)) {
+      throw new StreamsError(
+        'MILLRACE_TOPOLOGY_STORE_NOT_CONNECTED',
+        `${node} is not connected to a store ${name}. Name it in the stores of process().`,
+        {
+          context: { node, store: name },
+        },
+      );
+    }
+    return store;
+  }
+
+  /** The store as users see it. */
+  facade(name: string): KeyValueFacade<unknown, unknown> | WindowFacade<unknown, unknown> | undefined {
+    const live = this.#state.stores.get(name);
+    if (live === undefined) return undefined;
+    let facade = this.#facades.get(name);
+    if (facade === undefined) {
+      const now = (): number => this.context.timestamp;
+      const store = live as unknown as LiveStore<unknown, unknown, WriteContext>;
+      facade = live.description.type === 'window' ? new WindowFacade(store, now) : new KeyValueFacade(store, now);
+      this.#facades.set(name, facade);
+    }
+    return facade;
+  }
+
+  /** Closes the processors and the state; what is not committed is dropped. */
+  async close(): Promise<void> {
+    for (const processor of this.#processors.splice(0)) processor.close?.();
+    for (const facade of this.#facades.values()) facade.detach();
+    await this.#state.close();
+  }
+
+  #selectNext(): void {
+    const { queues } = this;
+    let next: RecordQueue | undefined;
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const queue of queues) {
+      if (queue.head === undefined && queue.pending === undefined) queue.fill();
+      if (queue.headTimestamp < lowest) {
+        lowest = queue.headTimestamp;
+        next = queue;
+      }
+    }
+    this.#next = next;
+    this.headTimestamp = lowest;
+  }
+
+  #sinkProcess(node: SinkNode): (record: StreamRecord<unknown, unknown>) => void {
+    const { collector, topicName, isInternal } = this.options;
+    if (typeof node.topic === 'string') {
+      const topic = topicName(node.topic);
+      const internal = isInternal(node.topic);
+      return (record) => collector.send(node, topic, record, this.#current, internal);
+    }
+    const extract = node.topic;
+    return (record) => collector.send(node, extract(record.key, record.value, record), record, this.#current, false);
+  }
+
+  #located(error: unknown, queue: RecordQueue | undefined): MillraceError {
+    if (error instanceof MillraceError) return error;
+    const at =
+      queue === undefined
+        ? ''
+        : ` of the record at ${queue.source.topic}-${queue.source.partition} offset ${this.context.offset}`;
+    const context = { taskId: this.name, node: this.currentNode };
+    return new StreamsError(
+      'MILLRACE_RUNTIME_PROCESSING',
+      `Processing${at} failed in ${this.currentNode} (task ${this.name}): ${messageOf(error)}`,
+      {
+        cause: error,
+        context:
+          queue === undefined
+            ? context
+            : { ...context, topic: queue.source.topic, partition: queue.source.partition, offset: this.context.offset },
+      },
+    );
+  }
+}

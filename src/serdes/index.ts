@@ -1,0 +1,7 @@
+/** Bytes to values and back. Read serde.ts first; avro.ts has the schema registry's wire format. */
+export { avro } from './avro.ts';
+export type { AvroSchema, AvroType } from './avro-types.ts';
+export * from './errors.ts';
+export { SchemaRegistry, type SchemaRegistryOptions } from './schema-registry.ts';
+export * from './serde.ts';
+export { timeWindowed, type Window, type Windowed } from './windowed.ts';

@@ -1,0 +1,140 @@
+/**
+ * A client of the Confluent Schema Registry's REST interface: schemas by id, and registering or looking up a subject's
+ * schema. A registry that is down is waited for; one that says no is an error at once.
+ */
+import { Backoff } from '../backoff.ts';
+import { messageOf } from '../errors.ts';
+import { type Logger, silentLogger } from '../logger.ts';
+import { RegistryError } from './errors.ts';
+
+export interface SchemaRegistryOptions {
+  /** e.g. http://localhost:8081; a path prefix is kept. */
+  readonly url: string;
+  /** HTTP basic authentication. */
+  readonly auth?: { readonly username: string; readonly password: string };
+  /** Register a schema that its subject lacks (auto.register.schemas), or refuse. Default true. */
+  readonly autoRegister?: boolean;
+  /** ms for one request. Default 10000. */
+  readonly timeoutMs?: number;
+  /** ms for which an id that does not exist is not asked for again. Default 60000. */
+  readonly unknownIdTtlMs?: number;
+  readonly logger?: Logger;
+}
+
+const JSON_TYPE = 'application/vnd.schemaregistry.v1+json';
+const MAX_REMEMBERED_UNKNOWN_IDS = 10_000;
+
+export class SchemaRegistry {
+  readonly #options: Required<Omit<SchemaRegistryOptions, 'auth'>>;
+  readonly #authorization: string | undefined;
+  readonly #unknownIds = new Map<number, number>();
+
+  constructor(options: SchemaRegistryOptions) {
+    const { auth, ...rest } = options;
+    this.#options = { autoRegister: true, timeoutMs: 10_000, unknownIdTtlMs: 60_000, logger: silentLogger, ...rest };
+    this.#authorization = auth && `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}`;
+  }
+
+  /** True where a recent look-up found that the id does not exist. */
+  isUnknown(id: number): boolean {
+    const until = this.#unknownIds.get(id);
+    return until !== undefined && until > Date.now();
+  }
+
+  /** The schema's text; undefined where the registry has no such id (remembered for a while). */
+  async schemaById(id: number): Promise<string | undefined> {
+    const answer = await this.#request('GET', `/schemas/ids/${id}`, undefined, [404]);
+    if (answer === undefined) {
+      if (this.#unknownIds.size >= MAX_REMEMBERED_UNKNOWN_IDS) this.#unknownIds.clear();
+      this.#unknownIds.set(id, Date.now() + this.#options.unknownIdTtlMs);
+      return undefined;
+    }
+    return String(answer['schema']);
+  }
+
+  /** The id under which the subject has this schema; registers it where that is allowed. */
+  async idOf(subject: string, schema: string): Promise<number> {
+    const path = `/subjects/${encodeURIComponent(subject)}`;
+    if (this.#options.autoRegister) {
+      const answer = await this.#request('POST', `${path}/versions`, { schema }, []);
+      return Number(answer!['id']);
+    }
+    const answer = await this.#request('POST', path, { schema }, [404]);
+    if (answer === undefined) {
+      throw new RegistryError(
+        'MILLRACE_SERDES_SCHEMA_NOT_REGISTERED',
+        `The subject ${subject} does not have the schema to write with, and registering is off. Register it, or set autoRegister.`,
+        404,
+      );
+    }
+    return Number(answer['id']);
+  }
+
+  /** One attempt. @throws RegistryError, retriable where the registry is away or failing */
+  async #once(
+    method: string,
+    path: string,
+    body: object | undefined,
+    absent: readonly number[],
+  ): Promise<Record<string, unknown> | undefined> {
+    const { url, timeoutMs } = this.#options;
+    const where = url.replace(/\/\/[^/@]*@/, '//');
+    let response: Response;
+    try {
+      response = await fetch(`${url.replace(/\/$/, '')}${path}`, {
+        method,
+        headers: {
+          accept: `${JSON_TYPE}, application/json`,
+          ...(body === undefined ? {} : { 'content-type': JSON_TYPE }),
+          ...(this.#authorization === undefined ? {} : { authorization: this.#authorization }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+    } catch (error) {
+      const cause = error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error);
+      throw new RegistryError(
+        'MILLRACE_SERDES_REGISTRY_UNREACHABLE',
+        `No answer from the schema registry at ${where} (${cause}).`,
+        0,
+        true,
+        error,
+      );
+    }
+    if (response.ok) return (await response.json()) as Record<string, unknown>;
+    if (absent.includes(response.status)) return undefined;
+    const reason = ((await response.json().catch(() => ({}))) as { message?: string }).message ?? response.statusText;
+    if (response.status === 401 || response.status === 403) {
+      throw new RegistryError(
+        'MILLRACE_SERDES_REGISTRY_FORBIDDEN',
+        `The schema registry at ${where} answered ${response.status} to ${method} ${path}. Check its user name, password and rights.`,
+        response.status,
+      );
+    }
+    const retriable = response.status >= 500 || response.status === 429 || response.status === 408;
+    throw new RegistryError(
+      'MILLRACE_SERDES_REGISTRY_REFUSED',
+      `The schema registry at ${where} answered ${response.status} to ${method} ${path}: ${reason}`,
+      response.status,
+      retriable,
+    );
+  }
+
+  async #request(
+    method: string,
+    path: string,
+    body: object | undefined,
+    absent: readonly number[],
+  ): Promise<Record<string, unknown> | undefined> {
+    const backoff = new Backoff();
+    for (;;) {
+      try {
+        return await this.#once(method, path, body, absent);
+      } catch (error) {
+        if (!(error instanceof RegistryError) || !error.retriable) throw error;
+        this.#options.logger.warn({ code: error.code, attempt: backoff.attempt }, `${error.message} Trying again.`);
+        await backoff.wait();
+      }
+    }
+  }
+}

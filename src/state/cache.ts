@@ -1,0 +1,16 @@
+/**
+ * The thread's cache budget. Stores hold live objects; when their estimated size passes the budget, the task flushes
+ * the stores' dirty entries (serialised, to changelog and overlay) and drops the least recently used ones.
+ */
+export class CacheBudget {
+  readonly maxBytes: number;
+  usedBytes = 0;
+
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes;
+  }
+
+  get isOver(): boolean {
+    return this.usedBytes > this.maxBytes;
+  }
+}

@@ -1,0 +1,11 @@
+/**
+ * State: live objects over bytes. live-store.ts is the store every operator works on; store-bytes.ts and backend.ts are
+ * what it stands on; task-state.ts commits and restores; store.ts has the interfaces for users.
+ */
+export type { BackendOp } from './backend.ts';
+export { CacheBudget } from './cache.ts';
+export * from './errors.ts';
+export { type ChangelogSink, type LiveEntry, LiveStore, type WriteContext } from './live-store.ts';
+export * from './store.ts';
+export { KeyValueFacade, WindowFacade } from './store-facades.ts';
+export { TaskState, type TaskStateOptions } from './task-state.ts';

@@ -1,0 +1,2 @@
+/** `millrace/testing`: run a topology in memory. */
+export * from './topology-test-driver.ts';

@@ -1,0 +1,366 @@
+/**
+ * A topology in memory, without a broker. Mirrors `TopologyTestDriver`: every record is processed and committed at once,
+ * repartition topics loop back, all topics have one partition, wall-clock time stands still until it is advanced.
+ */
+import { ByteWriter } from '../bytes.ts';
+import { type Header, NO_HEADERS } from '../headers.ts';
+import { TopicNames } from '../runtime/internal-topics.ts';
+import { Metrics, type MetricsSnapshot } from '../runtime/metrics.ts';
+import type { HandlerResponse, UndecodableRecord } from '../runtime/options.ts';
+import { RecordCollector } from '../runtime/record-collector.ts';
+import type { RawRecord, RecordSource } from '../runtime/record-queue.ts';
+import { Task } from '../runtime/task.ts';
+import type { Serde, Side } from '../serdes/index.ts';
+import { CacheBudget, type KeyValueStore, type WindowStore } from '../state/index.ts';
+import type { Topology } from '../topology/index.ts';
+
+export interface TopologyTestDriverOptions {
+  /** Default `test`. */
+  readonly applicationId?: string;
+  /** Where wall-clock time begins, ms since the epoch. Default: now. */
+  readonly initialWallClockMs?: number;
+  /** False: records are processed without a commit after each; `commit()` flushes caches. Default true. */
+  readonly commitEachRecord?: boolean;
+  /** Folder for LevelDB; default: all state in memory. */
+  readonly stateDir?: string;
+  /** Default 10 MiB. */
+  readonly cacheMaxBytes?: number;
+  readonly deserializationExceptionHandler?: HandlerResponse | ((record: UndecodableRecord) => HandlerResponse);
+  readonly deadLetterTopic?: string;
+}
+
+/** A record as written to a topic. */
+export interface ProducedRecord {
+  readonly topic: string;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly timestamp: number;
+  readonly headers: readonly Header[];
+}
+
+/** A record of an output topic. */
+export interface TestRecord<K, V> {
+  readonly key: K | null;
+  readonly value: V | null;
+  readonly timestamp: number;
+  readonly headers: readonly Header[];
+}
+
+class MemorySource implements RecordSource {
+  readonly topic: string;
+  readonly partition = 0;
+  readonly expectsMore = false;
+  position = 0;
+  readonly #records: RawRecord[] = [];
+
+  constructor(topic: string) {
+    this.topic = topic;
+  }
+
+  push({ key, value, timestamp, headers }: ProducedRecord, offset: number): void {
+    const buffer = Buffer.concat([key ?? Buffer.alloc(0), value ?? Buffer.alloc(0)]);
+    this.#records.push({
+      buffer,
+      offset,
+      timestamp,
+      keyStart: 0,
+      keyLength: key?.length ?? -1,
+      valueStart: key?.length ?? 0,
+      valueLength: value?.length ?? -1,
+      headerCount: headers.length,
+      headers: () => headers,
+    });
+  }
+
+  next(): RawRecord | undefined {
+    const record = this.#records.shift();
+    if (record !== undefined) this.position = record.offset + 1;
+    return record;
+  }
+}
+
+export class TopologyTestDriver {
+  readonly #options: TopologyTestDriverOptions;
+  readonly #names: TopicNames;
+  readonly #tasks: Task[] = [];
+  readonly #metrics = new Metrics();
+  readonly #budget: CacheBudget;
+  readonly #sources = new Map<string, MemorySource>();
+  readonly #patterns: RegExp[] = [];
+  readonly #produced: ProducedRecord[] = [];
+  readonly #unread = new Map<string, ProducedRecord[]>();
+  readonly #offsets = new Map<string, number>();
+  #wallClockMs: number;
+
+  private constructor(topology: Topology, options: TopologyTestDriverOptions) {
+    this.#options = options;
+    this.#names = new TopicNames(options.applicationId ?? 'test', topology);
+    this.#budget = new CacheBudget(options.cacheMaxBytes ?? 10 * 1024 * 1024);
+    this.#wallClockMs = options.initialWallClockMs ?? Date.now();
+  }
+
+  /** Opens stores and starts processors. */
+  static async create(topology: Topology, options: TopologyTestDriverOptions = {}): Promise<TopologyTestDriver> {
+    const driver = new TopologyTestDriver(topology, options);
+    const names = driver.#names;
+    const collector = new RecordCollector({
+      send: (
+        topic,
+        _partition,
+        timestamp,
+        keyBuffer,
+        keyStart,
+        keyLength,
+        valueBuffer,
+        valueStart,
+        valueLength,
+        headers,
+      ) => {
+        const copy = (bytes: Uint8Array, start: number, length: number): Buffer | null =>
+          length < 0 ? null : Buffer.from(bytes.subarray(start, start + length));
+        driver.#write({
+          topic,
+          key: copy(keyBuffer, keyStart, keyLength),
+          value: copy(valueBuffer, valueStart, valueLength),
+          timestamp,
+          headers,
+        });
+      },
+      partitionCount: () => 1,
+    });
+    for (const subTopology of topology.subTopologies) {
+      const stores = new Map(subTopology.stores.map((store) => [store.name, names.changelog(store)]));
+      for (const sink of subTopology.sinks) {
+        if (typeof sink.topic !== 'string') continue;
+        await sink.key.prepareWrite?.(names.topic(sink.topic), 'key');
+        await sink.value.prepareWrite?.(names.topic(sink.topic), 'value');
+      }
+      const task = await Task.open({
+        id: { subTopology: subTopology.id, partition: 0 },
+        applicationId: names.applicationId,
+        subTopology,
+        directory: options.stateDir === undefined ? undefined : `${options.stateDir}/${subTopology.id}_0`,
+        collector,
+        budget: driver.#budget,
+        metrics: driver.#metrics,
+        topicName: (topic) => names.topic(topic),
+        changelogTopic: (store) => stores.get(store),
+        undecodable: (record) => driver.#undecodable(record, collector),
+        nowMs: () => driver.#wallClockMs,
+        isInternal: (topic) => names.isInternal(topic),
+      });
+      task.state.restored();
+      for (const { topics } of subTopology.sources) {
+        if (topics instanceof RegExp) driver.#patterns.push(topics);
+        else for (const topic of topics) driver.#connect(task, names.topic(topic));
+      }
+      task.initialize();
+      driver.#tasks.push(task);
+    }
+    return driver;
+  }
+
+  /** A topic to write to, with the serdes that the writer uses. */
+  inputTopic<K, V>(topic: string, key: Serde<K>, value: Serde<V>): TestInputTopic<K, V> {
+    return new TestInputTopic((record) => this.pipe(record), topic, key, value);
+  }
+
+  /** A topic to read, from the first record not read yet. */
+  outputTopic<K, V>(topic: string, key: Serde<K>, value: Serde<V>): TestOutputTopic<K, V> {
+    return new TestOutputTopic(() => this.#unread.get(topic) ?? [], topic, key, value);
+  }
+
+  /** Writes a record as bytes and processes it. */
+  async pipe(record: ProducedRecord): Promise<void> {
+    this.#deliver(record);
+    await this.#processAll();
+  }
+
+  /** Moves wall-clock time on; punctuators that become due are called. */
+  async advanceWallClockTime(ms: number): Promise<void> {
+    this.#wallClockMs += ms;
+    for (const task of this.#tasks) await task.punctuate('wall-clock-time', this.#wallClockMs);
+    await this.#processAll();
+    if (this.#options.commitEachRecord !== false) await this.commit();
+  }
+
+  /** Flushes caches and commits the stores; what flows out of the caches is processed. */
+  async commit(): Promise<void> {
+    for (const task of this.#tasks) task.flush();
+    await this.#processAll(false);
+    for (const task of this.#tasks) await task.state.commit(new Map(), this.#wallClockMs);
+  }
+
+  keyValueStore<K, V>(
+    name: string,
+  ): KeyValueStore<K, V> & { getWithTimestamp(key: K): { value: V; timestamp: number } | null } {
+    return this.#store(name) as unknown as KeyValueStore<K, V> & {
+      getWithTimestamp(key: K): { value: V; timestamp: number } | null;
+    };
+  }
+
+  windowStore<K, V>(
+    name: string,
+  ): WindowStore<K, V> & { getWithTimestamp(key: K, windowStartMs: number): { value: V; timestamp: number } | null } {
+    return this.#store(name) as unknown as WindowStore<K, V> & {
+      getWithTimestamp(key: K, windowStartMs: number): { value: V; timestamp: number } | null;
+    };
+  }
+
+  /** Every record written so far to any topic, repartition and changelog topics among them. */
+  get produced(): readonly ProducedRecord[] {
+    return this.#produced;
+  }
+
+  metrics(): MetricsSnapshot {
+    return this.#metrics.snapshot();
+  }
+
+  async close(): Promise<void> {
+    for (const task of this.#tasks) await task.close();
+  }
+
+  async #processAll(commits = this.#options.commitEachRecord !== false): Promise<void> {
+    for (let busy = true; busy; ) {
+      busy = false;
+      for (const task of this.#tasks) {
+        while (task.isReady(false) || (await resolvePending(task))) {
+          busy = true;
+          task.process();
+          await task.punctuate('stream-time', task.streamTimeMs);
+          if (commits) {
+            task.flush();
+            await task.state.commit(new Map(), this.#wallClockMs);
+          } else if (this.#budget.isOver) task.relieve();
+        }
+      }
+    }
+  }
+
+  #connect(task: Task, topic: string): void {
+    const source = new MemorySource(topic);
+    this.#sources.set(topic, source);
+    task.addSource(source);
+  }
+
+  #write(record: ProducedRecord): void {
+    this.#produced.push(record);
+    const unread = this.#unread.get(record.topic);
+    if (unread === undefined) this.#unread.set(record.topic, [record]);
+    else unread.push(record);
+    if (this.#sources.has(record.topic)) this.#deliver(record);
+  }
+
+  #deliver(record: ProducedRecord): void {
+    const { topic } = record;
+    if (!this.#sources.has(topic)) {
+      const task = this.#tasks.find(({ options }) =>
+        options.subTopology.sources.some(({ topics }) => topics instanceof RegExp && topics.test(topic)),
+      );
+      if (task === undefined) throw new RangeError(`No source of the topology reads topic ${topic}.`);
+      this.#connect(task, topic);
+    }
+    const offset = this.#offsets.get(topic) ?? 0;
+    this.#offsets.set(topic, offset + 1);
+    this.#sources.get(topic)!.push(record, offset);
+  }
+
+  #undecodable(record: UndecodableRecord, collector: RecordCollector): HandlerResponse {
+    const { deserializationExceptionHandler: handler = 'fail', deadLetterTopic } = this.#options;
+    const response = typeof handler === 'function' ? handler(record) : handler;
+    if (response === 'continue' && deadLetterTopic !== undefined) collector.sendDeadLetter(deadLetterTopic, record);
+    return response;
+  }
+
+  #store(name: string) {
+    for (const task of this.#tasks) {
+      const store = task.facade(name);
+      if (store !== undefined) return store;
+    }
+    throw new RangeError(`The topology has no store named ${name}.`);
+  }
+}
+
+/** Fetches schemas that heads wait for; true where a record may be ready now. */
+async function resolvePending(task: Task): Promise<boolean> {
+  let resolved = false;
+  for (const queue of task.queues) {
+    if (queue.pending === undefined) continue;
+    await queue.pending();
+    queue.fill();
+    resolved = true;
+  }
+  return resolved && task.isReady(false);
+}
+
+export class TestInputTopic<K, V> {
+  readonly #pipe: (record: ProducedRecord) => Promise<void>;
+  readonly #topic: string;
+  readonly #key: Serde<K>;
+  readonly #value: Serde<V>;
+  #nextTimestamp = 0;
+
+  constructor(pipe: (record: ProducedRecord) => Promise<void>, topic: string, key: Serde<K>, value: Serde<V>) {
+    this.#pipe = pipe;
+    this.#topic = topic;
+    this.#key = key;
+    this.#value = value;
+  }
+
+  /** @param timestamp ms since the epoch; default: that of the record before */
+  async pipeInput(
+    key: K | null,
+    value: V | null,
+    timestamp = this.#nextTimestamp,
+    headers: readonly Header[] = NO_HEADERS,
+  ): Promise<void> {
+    this.#nextTimestamp = timestamp;
+    await this.#key.prepareWrite?.(this.#topic, 'key');
+    await this.#value.prepareWrite?.(this.#topic, 'value');
+    await this.#pipe({
+      topic: this.#topic,
+      key: encode(this.#key, key, this.#topic, 'key'),
+      value: encode(this.#value, value, this.#topic, 'value'),
+      timestamp,
+      headers,
+    });
+  }
+}
+
+export class TestOutputTopic<K, V> {
+  readonly #records: () => ProducedRecord[];
+  readonly #topic: string;
+  readonly #key: Serde<K>;
+  readonly #value: Serde<V>;
+
+  constructor(records: () => ProducedRecord[], topic: string, key: Serde<K>, value: Serde<V>) {
+    this.#records = records;
+    this.#topic = topic;
+    this.#key = key;
+    this.#value = value;
+  }
+
+  /** The records not read yet, which are read with this. */
+  readRecords(): TestRecord<K, V>[] {
+    return this.#records()
+      .splice(0)
+      .map(({ key, value, timestamp, headers }) => ({
+        key: key === null ? null : this.#key.read(key, 0, key.length, this.#topic, 'key'),
+        value: value === null ? null : this.#value.read(value, 0, value.length, this.#topic, 'value'),
+        timestamp,
+        headers,
+      }));
+  }
+
+  /** Like `readRecords`, as pairs of key and value. */
+  readKeyValues(): [K | null, V | null][] {
+    return this.readRecords().map(({ key, value }) => [key, value]);
+  }
+}
+
+function encode<T>(serde: Serde<T>, value: T | null, topic: string, side: Side): Buffer | null {
+  if (value === null) return null;
+  const out = new ByteWriter();
+  serde.write(value, out, topic, side);
+  return out.copy();
+}

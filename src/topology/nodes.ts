@@ -1,0 +1,72 @@
+/** The graph: sources, processors and sinks, by name, with what each needs to run. */
+import type { Header } from '../headers.ts';
+import type { Serde } from '../serdes/index.ts';
+import type { AnyProcessor } from './processor.ts';
+
+/** What a timestamp extractor sees of the record besides its value. */
+export interface ExtractorRecord {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  /** The record's own timestamp, ms since the epoch. */
+  readonly timestamp: number;
+  readonly headers: readonly Header[];
+}
+
+/** Event time of a record, ms since the epoch. A negative one drops the record, counted. */
+export type TimestampExtractor<V> = (value: V, record: ExtractorRecord) => number;
+
+export type OffsetReset = 'earliest' | 'latest';
+
+// biome-ignore lint/suspicious/noExplicitAny: see AnyProcessor
+export type AnySerde = Serde<any>;
+
+export interface SourceNode {
+  readonly kind: 'source';
+  readonly name: string;
+  readonly topics: readonly string[] | RegExp;
+  readonly key: AnySerde;
+  readonly value: AnySerde;
+  // biome-ignore lint/suspicious/noExplicitAny: see AnyProcessor
+  readonly timestamp?: TimestampExtractor<any> | undefined;
+  readonly offsetReset?: OffsetReset | undefined;
+}
+
+export interface ProcessorNode {
+  readonly kind: 'processor';
+  readonly name: string;
+  readonly parents: readonly string[];
+  readonly supplier: () => AnyProcessor;
+  readonly stores: readonly string[];
+}
+
+/** The partition for a record, 0 ≤ p < partitionCount; undefined: Java's murmur2 of the key. */
+export type StreamPartitioner<K, V> = (topic: string, key: K, value: V, partitionCount: number) => number | undefined;
+
+/** A topic computed for each record. */
+export type TopicNameExtractor<K, V> = (
+  key: K,
+  value: V,
+  record: { readonly timestamp: number; readonly headers: readonly Header[] },
+) => string;
+
+export interface SinkNode {
+  readonly kind: 'sink';
+  readonly name: string;
+  readonly parents: readonly string[];
+  // biome-ignore lint/suspicious/noExplicitAny: see AnyProcessor
+  readonly topic: string | TopicNameExtractor<any, any>;
+  readonly key: AnySerde;
+  readonly value: AnySerde;
+  // biome-ignore lint/suspicious/noExplicitAny: see AnyProcessor
+  readonly partitioner?: StreamPartitioner<any, any> | undefined;
+}
+
+export type TopologyNode = SourceNode | ProcessorNode | SinkNode;
+
+/** A topic between two sub-topologies; the name is without the application id. */
+export interface RepartitionTopic {
+  readonly name: string;
+  /** Undefined: as many as the topics that the writing sub-topology reads. */
+  readonly partitions: number | undefined;
+}

@@ -1,0 +1,127 @@
+/** The Processor API's types: what a processor is given and may do. Names are Kafka Streams'. */
+import { type Header, NO_HEADERS } from '../headers.ts';
+import type { AnyStoreDescription, LiveStore, WriteContext } from '../state/index.ts';
+
+/** A record on its way through the topology. Immutable: `with…` gives another one. */
+export class StreamRecord<K, V> {
+  readonly key: K;
+  readonly value: V;
+  /** ms since the epoch. */
+  readonly timestamp: number;
+  readonly headers: readonly Header[];
+
+  constructor(key: K, value: V, timestamp: number, headers: readonly Header[] = NO_HEADERS) {
+    this.key = key;
+    this.value = value;
+    this.timestamp = timestamp;
+    this.headers = headers;
+  }
+
+  withKey<K2>(key: K2): StreamRecord<K2, V> {
+    return new StreamRecord(key, this.value, this.timestamp, this.headers);
+  }
+
+  withValue<V2>(value: V2): StreamRecord<K, V2> {
+    return new StreamRecord(this.key, value, this.timestamp, this.headers);
+  }
+
+  withTimestamp(timestamp: number): StreamRecord<K, V> {
+    return new StreamRecord(this.key, this.value, timestamp, this.headers);
+  }
+
+  withHeaders(headers: readonly Header[]): StreamRecord<K, V> {
+    return new StreamRecord(this.key, this.value, this.timestamp, headers);
+  }
+}
+
+/** Where the record being processed came from. During a punctuation there is none. */
+export interface RecordMetadata {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+}
+
+export type PunctuationType = 'stream-time' | 'wall-clock-time';
+
+export interface Cancellable {
+  cancel(): void;
+}
+
+export interface ProcessorContext<KOut, VOut> {
+  readonly applicationId: string;
+  /** `<sub-topology>_<partition>`. */
+  readonly taskId: string;
+  /** Hands a record on, to all children or to the one named. */
+  forward(record: StreamRecord<KOut, VOut>, childName?: string): void;
+  /** A store that the processor was connected to. @throws MILLRACE_TOPOLOGY_STORE_NOT_CONNECTED */
+  getStateStore<S>(name: string): S;
+  /**
+   * Calls back at each multiple of the interval, in stream time (driven by records) or wall-clock time. Intervals that
+   * passed unnoticed give one call. The callback may be async: the task waits for it.
+   * @param intervalMs ≥ 1
+   */
+  schedule(
+    intervalMs: number,
+    type: PunctuationType,
+    callback: (timestamp: number) => void | Promise<void>,
+  ): Cancellable;
+  /** Asks for a commit as soon as the current record is done. */
+  commit(): void;
+  recordMetadata(): RecordMetadata | undefined;
+  /** The highest timestamp among the records the task has processed; −1 before the first. */
+  currentStreamTimeMs(): number;
+  currentSystemTimeMs(): number;
+}
+
+export interface Processor<KIn, VIn, KOut = never, VOut = never> {
+  init?(context: ProcessorContext<KOut, VOut>): void;
+  process(record: StreamRecord<KIn, VIn>): void;
+  close?(): void;
+}
+
+/** What the operators of the DSL may do besides. Not for users: live objects are handed out. */
+export interface InternalProcessorContext<KOut = unknown, VOut = unknown> extends ProcessorContext<KOut, VOut> {
+  liveStore<K, V>(name: string): LiveStore<K, V, ProcessingContext>;
+  /** Counts a record that an operator drops (`dropped-records`). */
+  drop(reason: DropReason): void;
+  /** Sets the processing context for the time of a call: a flush forwards with the context of the write. */
+  withContext(context: ProcessingContext, run: () => void): void;
+  /** An operator's own stream time, kept over restarts; −1 at first. */
+  operatorTime(): OperatorTime;
+  currentContext(): ProcessingContext;
+}
+
+export type DropReason =
+  | 'null-key'
+  | 'null-value'
+  | 'null-key-or-value'
+  | 'late'
+  | 'expired'
+  | 'invalid-timestamp'
+  | 'deserialization'
+  | 'negative-timestamp';
+
+export interface OperatorTime {
+  observedMs: number;
+}
+
+/** What a write or a forward remembers of its record. */
+export interface ProcessingContext extends WriteContext {
+  readonly topic: string | null;
+  readonly partition: number;
+  readonly offset: number;
+  readonly headers: readonly Header[];
+}
+
+export type ProcessorSupplier<KIn, VIn, KOut, VOut> = () => Processor<KIn, VIn, KOut, VOut>;
+
+// biome-ignore lint/suspicious/noExplicitAny: nodes of any types stand in one graph; the DSL types its edges
+export type AnyProcessor = Processor<any, any, any, any>;
+
+/** An update of a table: what is now, and what was before where something downstream asked for it. */
+export interface Change<V> {
+  readonly newValue: V | null;
+  readonly oldValue: V | null;
+}
+
+export type { AnyStoreDescription };
