@@ -22,6 +22,8 @@ export interface AggregationOptions {
   /** False: every update goes out, not the last one per commit. Default true. */
   readonly caching?: boolean;
   readonly logger?: Logger;
+  /** Default `metrics` and `metrics-aggregated`. */
+  readonly topics?: { readonly metrics: string; readonly aggregated: string };
 }
 
 export function aggregationTopology({
@@ -30,12 +32,13 @@ export function aggregationTopology({
   grouping = 'by-value',
   caching = true,
   logger,
+  topics = { metrics: 'metrics', aggregated: 'metrics-aggregated' },
 }: AggregationOptions): Topology {
   const metric = avro(registry, metricSchema);
   const aggregatedMetric = avro(registry, aggregatedMetricSchema);
   const builder = new StreamsBuilder();
   const metrics = builder
-    .stream('metrics', {
+    .stream(topics.metrics, {
       key: string(),
       value: metric,
       timestamp: (m, record) => (m.timestamp > 0 ? m.timestamp : record.timestamp),
@@ -54,7 +57,7 @@ export function aggregationTopology({
     )
     .toStream()
     .map((windowed, agg) => [windowed.key, agg.summarise(windowed)])
-    .to('metrics-aggregated', { key: string(), value: aggregatedMetric });
+    .to(topics.aggregated, { key: string(), value: aggregatedMetric });
   return builder.build();
 }
 

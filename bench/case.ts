@@ -1,0 +1,21 @@
+/** Runs one case in this process and prints its result as a line of JSON. */
+import { aggregation, type CaseContext, fetchOnly, kafkajs, restore } from './cases.ts';
+import { changelogTopology } from './changelog.ts';
+import { liveKeys } from './live-keys.ts';
+
+const [name, context] = [process.argv[2]!, JSON.parse(process.argv[3]!) as CaseContext & { applicationId?: string }];
+
+const cases = {
+  fetch: fetchOnly,
+  kafkajs,
+  'by-key': aggregation('by-key', true),
+  'by-value': aggregation('by-value', true),
+  'by-key-every-update': aggregation('by-key', false),
+  'by-value-every-update': aggregation('by-value', false),
+  restore: restore(context.applicationId ?? '', changelogTopology),
+  'live-keys': liveKeys,
+};
+
+const result = await cases[name as keyof typeof cases](context);
+process.stdout.write(`${JSON.stringify(result)}\n`);
+process.exit(0);
