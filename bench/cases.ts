@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Kafka, logLevel } from 'kafkajs';
-import { aggregationTopology } from '../src/apps/aggregation-topology.ts';
-import { KafkaStreams, minutes, SchemaRegistry, type Topology } from '../src/index.ts';
+import { KafkaStreams, SchemaRegistry, type Topology } from '../src/index.ts';
 import { Fetcher, KafkaCluster, listOffsets } from '../src/kafka/index.ts';
 import { Measurement, type Result } from './measure.ts';
+import { aggregationByKey, aggregationByValue } from './topologies.ts';
 
 export interface CaseContext {
   readonly brokers: string[];
@@ -20,7 +20,12 @@ export interface CaseContext {
 
 type Case = (context: CaseContext) => Promise<Result>;
 
-export const KAFKAJS_SETTINGS = { maxBytesPerPartition: 1_048_576, maxBytes: 10_485_760, eachBatchAutoResolve: true, autoCommitInterval: 5_000 };
+export const KAFKAJS_SETTINGS = {
+  maxBytesPerPartition: 1_048_576,
+  maxBytes: 10_485_760,
+  eachBatchAutoResolve: true,
+  autoCommitInterval: 5_000,
+};
 
 /** (a) The bare limit: fetch, CRC check and positions of every record. */
 export const fetchOnly: Case = async ({ brokers, topic, records, partitions }) => {
@@ -74,7 +79,7 @@ export const kafkajs: Case = async ({ brokers, topic, records }) => {
 export function aggregation(grouping: 'by-key' | 'by-value', caching: boolean): Case {
   return async ({ brokers, registryUrl, topic, records }) => {
     const registry = new SchemaRegistry({ url: registryUrl });
-    const topology = aggregationTopology({ registry, graceMs: minutes(10), grouping, caching, topics: { metrics: topic, aggregated: 'metrics-aggregated' } });
+    const topology = (grouping === 'by-key' ? aggregationByKey : aggregationByValue)(registry, topic, caching);
     const expected = grouping === 'by-key' ? records : records * 2;
     return runStreams(topology, brokers, expected, records);
   };
@@ -93,7 +98,8 @@ async function runStreams(topology: Topology, brokers: string[], expected: numbe
   });
   const measurement = new Measurement();
   await streams.start();
-  while (streams.metrics().processTotal < expected && failure === undefined) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (streams.metrics().processTotal < expected && failure === undefined)
+    await new Promise((resolve) => setTimeout(resolve, 5));
   // Closing commits what was processed last.
   await streams.close();
   if (failure !== undefined) throw failure;
@@ -127,7 +133,11 @@ export function restore(applicationId: string, topology: (registry: SchemaRegist
 export async function endOffset(brokers: string[], topic: string, partitions: number): Promise<number> {
   const cluster = new KafkaCluster({ kafka: { brokers } });
   await cluster.connect();
-  const offsets = await listOffsets(cluster, Array.from({ length: partitions }, (_, partition) => ({ topic, partition })), 'latest');
+  const offsets = await listOffsets(
+    cluster,
+    Array.from({ length: partitions }, (_, partition) => ({ topic, partition })),
+    'latest',
+  );
   await cluster.close();
   return [...offsets.values()].reduce((sum, offset) => sum + offset, 0);
 }

@@ -10,7 +10,13 @@ export function changelogTopology(_registry: SchemaRegistry, topic: string): Top
   return builder.build();
 }
 
-export async function createChangelog(brokers: string[], applicationId: string, inputTopic: string, partitions: number, keys: number): Promise<void> {
+export async function createChangelog(
+  brokers: string[],
+  applicationId: string,
+  inputTopic: string,
+  partitions: number,
+  keys: number,
+): Promise<void> {
   const topic = `${applicationId}-${STORE}-changelog`;
   const cluster = new KafkaCluster({ kafka: { brokers } });
   await cluster.connect();

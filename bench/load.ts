@@ -1,8 +1,9 @@
 /** What the benchmark reads: topics of Avro metrics, loaded once per run by our own producer. */
+
+import { metricSchema } from '../src/apps/schemas/metric.ts';
 import { ByteWriter } from '../src/bytes.ts';
 import { avro, SchemaRegistry } from '../src/index.ts';
 import { type CompressionType, createTopics, KafkaCluster, Producer } from '../src/kafka/index.ts';
-import { metricSchema } from '../src/apps/schemas/metric.ts';
 
 export interface Load {
   readonly topic: string;
@@ -24,7 +25,10 @@ export async function createLoad(brokers: string[], registryUrl: string, load: L
   await admin.close();
   const metric = avro(new SchemaRegistry({ url: registryUrl }), metricSchema);
   await metric.prepareWrite!(load.topic, 'value');
-  const producer = new Producer(new KafkaCluster({ kafka: { brokers } }), { compression: load.compression, batchBytes: 64 * 1024 });
+  const producer = new Producer(new KafkaCluster({ kafka: { brokers } }), {
+    compression: load.compression,
+    batchBytes: 64 * 1024,
+  });
   await producer.start();
   await producer.prepare([load.topic]);
   const out = new ByteWriter(1024);
@@ -37,8 +41,24 @@ export async function createLoad(brokers: string[], registryUrl: string, load: L
     out.reset();
     out.utf8(`${service}:${name}`);
     const keyLength = out.position;
-    metric.write({ timestamp, service, metric_name: name, value: (i * 7919) % 1000, labels: {}, node: null, unit: 'ms' }, out, load.topic, 'value');
-    producer.send(load.topic, -1, timestamp, out.buffer, 0, keyLength, out.buffer, keyLength, out.position - keyLength, []);
+    metric.write(
+      { timestamp, service, metric_name: name, value: (i * 7919) % 1000, labels: {}, node: null, unit: 'ms' },
+      out,
+      load.topic,
+      'value',
+    );
+    producer.send(
+      load.topic,
+      -1,
+      timestamp,
+      out.buffer,
+      0,
+      keyLength,
+      out.buffer,
+      keyLength,
+      out.position - keyLength,
+      [],
+    );
     if (producer.isFull) await producer.drained();
   }
   await producer.flush();

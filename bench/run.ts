@@ -29,9 +29,30 @@ const PARTITIONS = 10;
 const MINUTE = 60_000;
 
 const loads: Readonly<Record<string, Load>> = {
-  plain: { topic: 'metrics-plain', records, keys: 1000, partitions: PARTITIONS, spanMs: 30 * MINUTE, compression: 'none' },
-  gzip: { topic: 'metrics-gzip', records, keys: 1000, partitions: PARTITIONS, spanMs: 30 * MINUTE, compression: 'gzip' },
-  'few-keys': { topic: 'metrics-few-keys', records: Math.max(records / 3, 900_000), keys: 30, partitions: PARTITIONS, spanMs: 3 * MINUTE, compression: 'none' },
+  plain: {
+    topic: 'metrics-plain',
+    records,
+    keys: 1000,
+    partitions: PARTITIONS,
+    spanMs: 30 * MINUTE,
+    compression: 'none',
+  },
+  gzip: {
+    topic: 'metrics-gzip',
+    records,
+    keys: 1000,
+    partitions: PARTITIONS,
+    spanMs: 30 * MINUTE,
+    compression: 'gzip',
+  },
+  'few-keys': {
+    topic: 'metrics-few-keys',
+    records: Math.max(records / 3, 900_000),
+    keys: 30,
+    partitions: PARTITIONS,
+    spanMs: 3 * MINUTE,
+    compression: 'none',
+  },
 };
 
 const broker = await startKafka({ heap: '1g', optimised: true });
@@ -45,7 +66,11 @@ await admin.close();
 async function measure(name: string, more: object): Promise<Result> {
   let best: Result | undefined;
   for (let turn = 0; turn < Number(args.turns); turn++) {
-    const { stdout } = await run(process.execPath, [join(import.meta.dirname, 'case.js'), name, JSON.stringify({ ...context, ...more })], { maxBuffer: 1 << 24 });
+    const { stdout } = await run(
+      process.execPath,
+      [join(import.meta.dirname, 'case.js'), name, JSON.stringify({ ...context, ...more })],
+      { maxBuffer: 1 << 24 },
+    );
     const result = JSON.parse(stdout.trim().split('\n').at(-1)!) as Result;
     if (best === undefined || result.seconds < best.seconds) best = result;
   }
@@ -69,7 +94,9 @@ process.stdout.write(`kafkajs settings: ${JSON.stringify(KAFKAJS_SETTINGS)}\n`);
 let plainBase: number | undefined;
 for (const name of args.loads.split(',')) {
   const load = loads[name]!;
-  process.stdout.write(`\nload ${name}: ${load.records} records, ${load.keys} keys, ${load.spanMs / MINUTE} minutes, ${load.compression}\n`);
+  process.stdout.write(
+    `\nload ${name}: ${load.records} records, ${load.keys} keys, ${load.spanMs / MINUTE} minutes, ${load.compression}\n`,
+  );
   await createLoad(broker.brokers, registry.url, load);
   const results = new Map<string, Result>();
   const cases = args.cases.split(',');
@@ -88,7 +115,14 @@ if (!args['skip-restore']) {
 if (!args['skip-live-keys']) {
   process.stdout.write('\ncost a record as live keys grow\n');
   for (const keys of [1_000, 100_000, 1_000_000]) {
-    const load: Load = { topic: `metrics-${keys}-keys`, records: 1_000_000, keys, partitions: PARTITIONS, spanMs: 3 * MINUTE, compression: 'none' };
+    const load: Load = {
+      topic: `metrics-${keys}-keys`,
+      records: 1_000_000,
+      keys,
+      partitions: PARTITIONS,
+      spanMs: 3 * MINUTE,
+      compression: 'none',
+    };
     await createLoad(broker.brokers, registry.url, load);
     print(`${keys} keys`, await measure('live-keys', { topic: load.topic, records: load.records }), plainBase);
   }

@@ -10,6 +10,7 @@ export {
   type AvroSchema,
   type AvroType,
   avro,
+  avroFields,
   bytes,
   DeserializationError,
   double,

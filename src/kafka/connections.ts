@@ -204,7 +204,7 @@ function protocolOf<T>(request: ApiRequest<T>): object {
       apiVersion,
       apiName,
       encode: async () => {
-        const out = new ByteWriter();
+        const out = new ByteWriter(request.sizeHint);
         request.write(out);
         const body = out.buffer.subarray(0, out.position);
         return { buf: body, buffer: body };

@@ -3,7 +3,7 @@
  * while the last is processed. Partitions that gave data go to the end of the next request, so none is starved. Leader
  * moves, unknown topics and broker restarts are ridden out with backoff and a warning.
  */
-import { Backoff, delay } from '../backoff.ts';
+import { Backoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import { byTopic, type KafkaCluster } from './cluster.ts';
 import { loadZstd } from './compression/index.ts';
@@ -16,15 +16,15 @@ import { fetchRequest } from './requests/01-fetch.ts';
 export interface FetcherOptions extends BatchOptions {
   /** Default read_uncommitted, as Kafka's consumer. */
   readonly isolationLevel?: 'read_uncommitted' | 'read_committed';
-  /** Bytes a request brings at most, over all partitions (fetch.max.bytes). Default 16 MiB. */
+  /** Bytes a request brings at most, over all partitions (fetch.max.bytes). Default 8 MiB. */
   readonly maxBytes?: number;
-  /** Bytes a request brings of one partition at most; a larger batch still comes whole (KIP-74). Default 1 MiB. */
+  /** Bytes a request brings of one partition at most; a larger batch still comes whole (KIP-74). Default 512 KiB. */
   readonly maxBytesPerPartition?: number;
   /** The broker answers when it has this many bytes. Default 1. */
   readonly minBytes?: number;
   /** ms the broker waits for minBytes. Default 500. */
   readonly maxWaitMs?: number;
-  /** A partition with more bytes than this waiting is not asked for. Default 1 MiB. */
+  /** A partition with more bytes than this waiting is not asked for. Default 256 KiB. */
   readonly maxBufferedBytesPerPartition?: number;
   /** Bytes waiting over all partitions above which only empty partitions are asked for. Default 64 MiB. */
   readonly maxBufferedBytes?: number;
@@ -58,6 +58,8 @@ export class Fetcher {
   readonly #stop = new AbortController();
   #wakers: (() => void)[] = [];
   #waiting: (() => void) | undefined;
+  /** Data came since `waitForData` last returned: it may have come before anyone waited. */
+  #arrived = false;
   #failure: KafkaError | undefined;
   #needsLeaders = false;
 
@@ -65,11 +67,11 @@ export class Fetcher {
     this.#cluster = cluster;
     this.#options = {
       isolationLevel: 'read_uncommitted',
-      maxBytes: 16 * 1024 * 1024,
-      maxBytesPerPartition: 1024 * 1024,
+      maxBytes: 8 * 1024 * 1024,
+      maxBytesPerPartition: 512 * 1024,
       minBytes: 1,
       maxWaitMs: 500,
-      maxBufferedBytesPerPartition: 1024 * 1024,
+      maxBufferedBytesPerPartition: 256 * 1024,
       maxBufferedBytes: 64 * 1024 * 1024,
       resetPolicy: () => 'none',
       ...options,
@@ -107,6 +109,10 @@ export class Fetcher {
   /** Resolves when data arrived since the last call, after `timeoutMs` at the latest. Throws what stopped the fetching. */
   async waitForData(timeoutMs: number): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
+    if (this.#arrived) {
+      this.#arrived = false;
+      return;
+    }
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, timeoutMs);
       this.#waiting = () => {
@@ -115,6 +121,7 @@ export class Fetcher {
       };
     });
     this.#waiting = undefined;
+    this.#arrived = false;
     if (this.#failure !== undefined) throw this.#failure;
   }
 
@@ -159,7 +166,7 @@ export class Fetcher {
         if (this.#needsLeaders) await this.#findLeaders();
         this.#startLoops();
         const wanted = this.#wantedFrom(nodeId);
-        if (wanted.length === 0) {
+        if (wanted.length === 0 || this.#wouldHoldUp(nodeId, wanted)) {
           await this.#idle();
           continue;
         }
@@ -193,11 +200,31 @@ export class Fetcher {
     });
   }
 
+  /**
+   * The broker would hold this request back for maxWaitMs, since nothing asked for has data, while a partition whose
+   * buffer is full now has more: its next fetch would have to wait behind.
+   */
+  #wouldHoldUp(nodeId: number, wanted: readonly PartitionBuffer[]): boolean {
+    if (wanted.some((buffer) => buffer.expectsMore)) return false;
+    return this.#buffers.some(
+      (buffer) =>
+        buffer.expectsMore &&
+        !buffer.paused &&
+        !wanted.includes(buffer) &&
+        this.#cluster.leaderOf(buffer.topic, buffer.partition) === nodeId,
+    );
+  }
+
   /** Waits until something changed; leaders that are still unknown are asked for again. */
   async #idle(): Promise<void> {
-    const stop = this.#stop.signal;
-    const woken = new Promise<void>((resolve) => this.#wakers.push(resolve));
-    await Promise.race([woken, delay(IDLE_MS, stop)]);
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(done, IDLE_MS);
+      this.#wakers.push(done);
+    });
     if (this.#buffers.some((b) => !b.failed && this.#cluster.leaderOf(b.topic, b.partition) < 0))
       this.#needsLeaders = true;
   }
@@ -239,6 +266,7 @@ export class Fetcher {
     }
     if (served.size > 0) {
       this.#buffers = [...this.#buffers.filter((b) => !served.has(b)), ...served];
+      this.#arrived = true;
       this.#waiting?.();
     }
   }

@@ -44,6 +44,7 @@ export class GroupMember {
   readonly #options: Required<GroupMemberOptions>;
   readonly #hooks: GroupHooks;
   readonly #stop = new AbortController();
+  readonly #stopped = aborted(this.#stop.signal);
   #memberId = '';
   #generationId = -1;
   #state: 'unjoined' | 'stable' | 'rebalancing' | 'lost' = 'unjoined';
@@ -167,7 +168,7 @@ export class GroupMember {
       }),
     );
     // The broker may hold the answer back for minutes: a shutdown does not wait for it.
-    const answer = await Promise.race([request, aborted(this.#stop.signal)]);
+    const answer = await Promise.race([request, this.#stopped]);
     if (answer === undefined) {
       request.catch(() => undefined);
       return undefined;

@@ -39,6 +39,9 @@ export interface RecordQueueEnvironment {
   undecodable(record: UndecodableRecord): HandlerResponse;
 }
 
+/** The extractor sees the record's own timestamp where processing sees event time: one object serves both. */
+type MutableContext = { -readonly [P in keyof ProcessingContext]: ProcessingContext[P] } & { topic: string };
+
 export class RecordQueue {
   readonly node: SourceNode;
   readonly source: RecordSource;
@@ -107,24 +110,25 @@ export class RecordQueue {
       return false;
     }
     const headers = raw.headerCount === 0 ? NO_HEADERS : raw.headers();
-    let timestamp = raw.timestamp;
+    const context: MutableContext = { topic, partition, offset: raw.offset, timestamp: raw.timestamp, headers };
     if (node.timestamp !== undefined) {
-      timestamp = node.timestamp(value, { topic, partition, offset: raw.offset, timestamp, headers });
+      const timestamp = node.timestamp(value, context);
       if (!(timestamp >= 0)) {
         this.#environment.drop('negative-timestamp');
         return false;
       }
-    } else if (timestamp < 0) {
+      context.timestamp = timestamp;
+    } else if (raw.timestamp < 0) {
       throw new StreamsError(
         'MILLRACE_RUNTIME_INVALID_TIMESTAMP',
-        `The record at ${topic}-${partition} offset ${raw.offset} has the timestamp ${timestamp}. ` +
+        `The record at ${topic}-${partition} offset ${raw.offset} has the timestamp ${raw.timestamp}. ` +
           'Give the source a timestamp extractor; one that returns a negative number drops the record.',
         { context: { topic, partition, offset: raw.offset } },
       );
     }
-    this.head = new StreamRecord(key, value, timestamp, headers);
-    this.headContext = { topic, partition, offset: raw.offset, timestamp, headers };
-    this.headTimestamp = timestamp;
+    this.head = new StreamRecord(key, value, context.timestamp, headers);
+    this.headContext = context;
+    this.headTimestamp = context.timestamp;
     return true;
   }
 

@@ -45,7 +45,7 @@ import type { HandlerResponse, ResolvedOptions, UndecodableRecord } from './opti
 import { RecordCollector } from './record-collector.ts';
 import { type RestoreListener, restoreTasks } from './restore.ts';
 import { Task, type TaskId, taskName } from './task.ts';
-import { TaskGroup } from './task-scheduler.ts';
+import { relieveCache, TaskGroup } from './task-scheduler.ts';
 
 const PROTOCOL = 'millrace';
 /** ms of processing before I/O gets its turn. */
@@ -82,6 +82,7 @@ export class StreamThread {
   readonly #fetcher: Fetcher;
   readonly #member: GroupMember;
   readonly #stop = new AbortController();
+  readonly #stopped = aborted(this.#stop.signal);
   #active = new Map<string, ActiveTask>();
   #groups: TaskGroup[] = [];
   #nextCommitMs = 0;
@@ -192,11 +193,9 @@ export class StreamThread {
 
   /** The cache's budget is spent: serialise and drop. Past the bound of uncommitted bytes a commit comes early (KIP-892). */
   #relieve(): void {
-    let uncommitted = 0;
-    for (const { task } of this.#active.values()) {
-      task.relieve();
-      uncommitted += task.state.uncommittedBytes;
-    }
+    const { tasks } = this;
+    relieveCache(tasks, this.#budget);
+    const uncommitted = tasks.reduce((sum, task) => sum + task.state.uncommittedBytes, 0);
     if (uncommitted > this.#options.maxUncommittedBytes) this.#commitSoon = true;
   }
 
@@ -207,7 +206,7 @@ export class StreamThread {
         // A registry that is away is waited for as long as it takes; the loop must go on saying so.
         const alive = setInterval(() => this.#member.progress(), 1_000);
         try {
-          await Promise.race([queue.pending(), aborted(this.#stop.signal)]);
+          await Promise.race([queue.pending(), this.#stopped]);
           if (!this.#stop.signal.aborted) queue.fill();
         } finally {
           clearInterval(alive);

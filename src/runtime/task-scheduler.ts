@@ -3,6 +3,7 @@
  * known to have data, so that a backlog caught up through a repartition topic drops nothing that live processing would
  * have kept. Sub-topologies take turns.
  */
+import type { CacheBudget } from '../state/index.ts';
 import type { Task } from './task.ts';
 
 /** Records between two looks at the clock. */
@@ -26,32 +27,36 @@ export class TaskGroup {
 
   /** Processes records until the turn is over or nothing is ready. Returns how many. */
   run(options: TurnOptions): number {
-    const { tasks } = this;
+    const waits = options.maxTaskIdleMs >= 0;
+    const heap = this.#ready(waits);
+    if (heap === undefined || heap.length === 0) return 0;
+    if (options.maxTaskIdleMs > 0 && this.#mustIdle(heap[0]!, options.maxTaskIdleMs)) return 0;
+    this.#idleSince = undefined;
     let processed = 0;
-    for (;;) {
-      let first: Task | undefined;
-      let second = Number.POSITIVE_INFINITY;
-      const waits = options.maxTaskIdleMs >= 0;
-      for (const task of tasks) {
-        const ready = task.isReady(waits);
-        if (!ready && waits && isWaiting(task)) return processed;
-        if (!ready) continue;
-        if (first === undefined || task.headTimestamp < first.headTimestamp) {
-          second = first?.headTimestamp ?? Number.POSITIVE_INFINITY;
-          first = task;
-        } else if (task.headTimestamp < second) {
-          second = task.headTimestamp;
-        }
+    while (heap.length > 0) {
+      const task = heap[0]!;
+      task.process();
+      options.afterRecord(task);
+      if (++processed % CHECK_EVERY === 0 && options.shouldYield()) return processed;
+      if (!task.isReady(waits)) {
+        if (waits && isWaiting(task)) return processed;
+        heap[0] = heap[heap.length - 1]!;
+        heap.pop();
       }
-      if (first === undefined) return processed;
-      if (options.maxTaskIdleMs > 0 && this.#mustIdle(first, options.maxTaskIdleMs)) return processed;
-      this.#idleSince = undefined;
-      do {
-        first.process();
-        options.afterRecord(first);
-        if (++processed % CHECK_EVERY === 0 && options.shouldYield()) return processed;
-      } while (first.headTimestamp <= second && first.isReady(waits));
+      siftDown(heap, 0);
     }
+    return processed;
+  }
+
+  /** The tasks that have a record, as a heap by timestamp; undefined where one must be waited for. */
+  #ready(waits: boolean): Task[] | undefined {
+    const heap: Task[] = [];
+    for (const task of this.tasks) {
+      if (task.isReady(waits)) heap.push(task);
+      else if (waits && isWaiting(task)) return undefined;
+    }
+    for (let i = (heap.length >> 1) - 1; i >= 0; i--) siftDown(heap, i);
+    return heap;
   }
 
   /** maxTaskIdleMs > 0: a queue that is empty for good is waited for as well, up to that long. */
@@ -63,9 +68,39 @@ export class TaskGroup {
   }
 }
 
+/** Hot. Restores the heap's order below a task whose timestamp changed. */
+function siftDown(heap: Task[], from: number): void {
+  const size = heap.length;
+  const task = heap[from];
+  if (task === undefined) return;
+  const timestamp = task.headTimestamp;
+  let at = from;
+  for (;;) {
+    let child = 2 * at + 1;
+    if (child >= size) break;
+    let lowest = heap[child]!.headTimestamp;
+    if (child + 1 < size && heap[child + 1]!.headTimestamp < lowest) lowest = heap[++child]!.headTimestamp;
+    if (timestamp <= lowest) break;
+    heap[at] = heap[child]!;
+    at = child;
+  }
+  heap[at] = task;
+}
+
 /** A queue without a head whose records are on their way. */
 function isWaiting(task: Task): boolean {
   return task.queues.some(
     (queue) => queue.head === undefined && (queue.pending !== undefined || queue.source.expectsMore),
   );
+}
+
+/** Frees cache memory over all tasks: flushes what is dirty, then drops what was not used lately, then what is left. */
+export function relieveCache(tasks: readonly Task[], budget: CacheBudget): void {
+  for (const task of tasks) task.flush();
+  for (const idleOnly of [true, false]) {
+    for (const task of tasks) {
+      if (budget.isRelieved) return;
+      task.state.evict(idleOnly);
+    }
+  }
 }

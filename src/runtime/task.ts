@@ -163,7 +163,8 @@ export class Task {
    * @param idleMs −1: never waits
    */
   isReady(waits: boolean): boolean {
-    this.#selectNext();
+    // Of one queue with a head there is nothing to select.
+    if (this.#next === undefined || this.queues.length > 1) this.#selectNext();
     if (this.#next === undefined) return false;
     if (!waits || this.queues.length === 1) return true;
     return this.queues.every((queue) => queue.head !== undefined || !queue.source.expectsMore);
@@ -187,13 +188,10 @@ export class Task {
     this.dirty = true;
     this.options.metrics.processed++;
     queue.advance();
-    this.#selectNext();
-  }
-
-  /** Frees memory where the cache's budget is spent. */
-  relieve(): void {
-    this.flush();
-    this.#state.evict();
+    if (this.queues.length === 1) {
+      this.headTimestamp = queue.headTimestamp;
+      this.#next = queue.head === undefined ? undefined : queue;
+    } else this.#selectNext();
   }
 
   /** Serialises what is dirty: downstream of caching stores, to changelogs, to the overlays. */

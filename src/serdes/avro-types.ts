@@ -45,3 +45,13 @@ export type AvroType<S> = S extends keyof Primitives
                 : S extends { readonly type: infer Inner }
                   ? AvroType<Inner>
                   : unknown;
+
+export interface AvroRecordSchema {
+  readonly type: 'record';
+  readonly fields: readonly Field[];
+}
+
+/** The type of a record of which only some fields are read. */
+export type AvroFields<S extends AvroRecordSchema, F> = {
+  -readonly [X in S['fields'][number] as X['name'] extends F ? X['name'] : never]: AvroType<X['type']>;
+};

@@ -9,7 +9,8 @@
 import avsc from 'avsc';
 import type { ByteWriter } from '../bytes.ts';
 import { messageOf } from '../errors.ts';
-import type { AvroSchema, AvroType } from './avro-types.ts';
+import { type AvroReader, compileAvroReader } from './avro-reader.ts';
+import type { AvroFields, AvroRecordSchema, AvroSchema, AvroType } from './avro-types.ts';
 import { DeserializationError, SchemaPendingError, SerializationError } from './errors.ts';
 import type { SchemaRegistry } from './schema-registry.ts';
 import type { Serde, Side } from './serde.ts';
@@ -18,11 +19,34 @@ const MAGIC = 0;
 const PREFIX_BYTES = 5;
 
 /** How records of one writer's schema are read. */
-type Reader = { readonly resolver: avsc.Resolver | undefined } | { readonly incompatible: string };
+type Reader =
+  | { readonly compiled: AvroReader }
+  | { readonly resolver: avsc.Resolver }
+  | { readonly incompatible: string };
 
 /** A serde for values of an Avro schema; the type follows from a schema written `as const`. */
 export function avro<const S extends AvroSchema>(registry: SchemaRegistry, schema: S): Serde<AvroType<S>> {
   return new AvroSerde<AvroType<S>>(registry, schema);
+}
+
+/**
+ * A serde that reads only some fields of a record: the others are skipped, which is faster. Meant for reading: what it
+ * writes has these fields only.
+ */
+export function avroFields<const S extends AvroRecordSchema, F extends S['fields'][number]['name']>(
+  registry: SchemaRegistry,
+  schema: S,
+  ...fields: readonly F[]
+): Serde<AvroFields<S, F>> {
+  return new AvroSerde<AvroFields<S, F>>(registry, projection(schema, fields));
+}
+
+function projection(schema: unknown, fields: readonly string[]): AvroSchema {
+  const record = schema as { readonly fields: readonly { readonly name: string }[] };
+  return {
+    ...(schema as object),
+    fields: record.fields.filter(({ name }) => fields.includes(name)),
+  } as unknown as AvroSchema;
 }
 
 class AvroSerde<T> implements Serde<T> {
@@ -53,7 +77,7 @@ class AvroSerde<T> implements Serde<T> {
     if (this.#writerIds.has(subject)) return;
     const id = await this.#registry.idOf(subject, this.#schemaText);
     this.#writerIds.set(subject, id);
-    this.#readers.set(id, { resolver: undefined });
+    this.#readers.set(id, this.#readerFor(this.#type));
   }
 
   write(value: T, out: ByteWriter, topic: string, side: Side): void {
@@ -81,6 +105,7 @@ class AvroSerde<T> implements Serde<T> {
     const id =
       ((buffer[start + 1]! << 24) | (buffer[start + 2]! << 16) | (buffer[start + 3]! << 8) | buffer[start + 4]!) >>> 0;
     const reader = id === this.#lastId ? this.#lastReader! : this.#selectReader(id);
+    if ('compiled' in reader) return reader.compiled(buffer, start + PREFIX_BYTES, end) as T;
     if ('incompatible' in reader) throw new DeserializationError(this.name, reader.incompatible);
     let result: { value: unknown; offset: number };
     try {
@@ -109,11 +134,15 @@ class AvroSerde<T> implements Serde<T> {
     if (text === undefined) return;
     try {
       const writer = avsc.Type.forSchema(JSON.parse(text) as avsc.Schema);
-      const same = writer.fingerprint().equals(this.#type.fingerprint());
-      this.#readers.set(id, { resolver: same ? undefined : this.#type.createResolver(writer) });
+      this.#readers.set(id, this.#readerFor(writer));
     } catch (error) {
       this.#readers.set(id, { incompatible: `schema ${id} cannot be read as this one: ${messageOf(error)}` });
     }
+  }
+
+  #readerFor(writer: avsc.Type): Reader {
+    const compiled = compileAvroReader(this.name, writer, this.#type);
+    return compiled === undefined ? { resolver: this.#type.createResolver(writer) } : { compiled };
   }
 
   #selectWriter(topic: string, side: Side): void {

@@ -1,5 +1,5 @@
 /** Bytes to values and back. Read serde.ts first; avro.ts has the schema registry's wire format. */
-export { avro } from './avro.ts';
+export { avro, avroFields } from './avro.ts';
 export type { AvroSchema, AvroType } from './avro-types.ts';
 export * from './errors.ts';
 export { SchemaRegistry, type SchemaRegistryOptions } from './schema-registry.ts';

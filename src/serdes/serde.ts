@@ -4,6 +4,7 @@
  */
 import type { ByteWriter } from '../bytes.ts';
 import { DeserializationError, SerializationError } from './errors.ts';
+import { keyString } from './key-strings.ts';
 
 /** Which half of a record; Avro subjects are named by it. */
 export type Side = 'key' | 'value';
@@ -74,7 +75,8 @@ const STRING: Serde<string> = {
     if (typeof value !== 'string') throw new SerializationError('string', `a ${typeof value}`);
     out.utf8(value);
   },
-  read: (buffer, start, end) => buffer.toString('utf8', start, end),
+  read: (buffer, start, end, _topic, side) =>
+    side === 'key' ? keyString(buffer, start, end) : buffer.toString('utf8', start, end),
   sizeOf: (value) => value.length + 16,
 };
 

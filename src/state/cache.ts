@@ -13,4 +13,9 @@ export class CacheBudget {
   get isOver(): boolean {
     return this.usedBytes > this.maxBytes;
   }
+
+  /** What an eviction makes room down to: each one flushes every dirty entry, so it must not come with each record. */
+  get isRelieved(): boolean {
+    return this.usedBytes <= this.maxBytes / 2;
+  }
 }

@@ -182,23 +182,24 @@ export class LiveStore<K, V, C extends WriteContext> {
     }
   }
 
-  /** Drops clean entries that were not used since the last call, until the budget is met; then any clean ones. */
-  evict(): void {
+  /**
+   * Drops clean entries, those of the oldest windows first, until the budget is relieved.
+   * @param idleOnly only those not used since the last call with true
+   */
+  evict(idleOnly: boolean): void {
     const { budget } = this.#environment;
-    for (let pass = 0; pass < 2 && budget.isOver; pass++) {
-      for (const [startMs, window] of this.#windows) {
-        for (const [cacheKey, entry] of window) {
-          if (!budget.isOver) return;
-          if (entry.dirty) continue;
-          if (entry.recent && pass === 0) {
-            entry.recent = false;
-            continue;
-          }
-          window.delete(cacheKey);
-          budget.usedBytes -= entry.sizeBytes;
+    for (const [startMs, window] of this.#windows) {
+      for (const [cacheKey, entry] of window) {
+        if (budget.isRelieved) return;
+        if (entry.dirty) continue;
+        if (idleOnly && entry.recent) {
+          entry.recent = false;
+          continue;
         }
-        if (window.size === 0) this.#forgetWindow(startMs);
+        window.delete(cacheKey);
+        budget.usedBytes -= entry.sizeBytes;
       }
+      if (window.size === 0) this.#forgetWindow(startMs);
     }
   }
 

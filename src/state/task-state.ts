@@ -143,8 +143,8 @@ export class TaskState<C extends WriteContext> {
   }
 
   /** Frees cache memory, where the budget is spent: flush first, dirty entries stay. */
-  evict(): void {
-    for (const store of this.stores.values()) store.evict();
+  evict(idleOnly: boolean): void {
+    for (const store of this.stores.values()) store.evict(idleOnly);
   }
 
   /**

@@ -10,6 +10,7 @@ import type { HandlerResponse, UndecodableRecord } from '../runtime/options.ts';
 import { RecordCollector } from '../runtime/record-collector.ts';
 import type { RawRecord, RecordSource } from '../runtime/record-queue.ts';
 import { Task } from '../runtime/task.ts';
+import { relieveCache } from '../runtime/task-scheduler.ts';
 import type { Serde, Side } from '../serdes/index.ts';
 import { CacheBudget, type KeyValueStore, type WindowStore } from '../state/index.ts';
 import type { Topology } from '../topology/index.ts';
@@ -231,7 +232,7 @@ export class TopologyTestDriver {
           if (commits) {
             task.flush();
             await task.state.commit(new Map(), this.#wallClockMs);
-          } else if (this.#budget.isOver) task.relieve();
+          } else if (this.#budget.isOver) relieveCache(this.#tasks, this.#budget);
         }
       }
     }

@@ -31,6 +31,10 @@ export function produceRequest(
     apiKey: 0,
     apiVersion: 8,
     apiName: 'Produce',
+    sizeHint: topics.reduce(
+      (sum, { partitions }) => partitions.reduce((bytes, { batch }) => bytes + batch.length + 64, sum + 300),
+      64,
+    ),
     write(out) {
       writeNullableString(out, options.transactionalId ?? null);
       out.int16(options.acks ?? -1).int32(options.timeoutMs);

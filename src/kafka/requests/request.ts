@@ -8,7 +8,8 @@ export interface ApiRequest<Response> {
   readonly apiName: string;
   /** ms; the client's own where it is left out. For answers that the broker holds back, such as JoinGroup's. */
   readonly timeoutMs?: number;
-  /** False where the broker sends no answer (Produce with acks 0). */
+  /** Bytes the body takes, about: a large one is not grown step by step. */
+  readonly sizeHint?: number;
   write(out: ByteWriter): void;
   read(reader: WireReader): Response;
 }
