@@ -24,12 +24,12 @@ export class MillraceError extends Error {
   /** Stable identifier, e.g. `MILLRACE_STATE_STORE_CLOSED`. */
   readonly code: string;
   readonly retriable: boolean;
-  readonly topic?: string;
-  readonly partition?: number;
-  readonly offset?: number;
-  readonly store?: string;
-  readonly node?: string;
-  readonly taskId?: string;
+  declare readonly topic?: string;
+  declare readonly partition?: number;
+  declare readonly offset?: number;
+  declare readonly store?: string;
+  declare readonly node?: string;
+  declare readonly taskId?: string;
 
   constructor(code: string, message: string, options: MillraceErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });

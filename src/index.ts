@@ -1,5 +1,6 @@
 /** millrace: Kafka Streams for TypeScript. */
 
+export { ByteWriter } from './bytes.ts';
 export * from './dsl/index.ts';
 export { MillraceError } from './errors.ts';
 export type { Header } from './headers.ts';

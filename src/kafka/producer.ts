@@ -10,9 +10,12 @@ import type { KafkaCluster } from './cluster.ts';
 import { type CompressionType, loadZstd } from './compression/index.ts';
 import { ErrorCode, errorName, KafkaError, KafkaProtocolError, ProduceError } from './errors.ts';
 import { partitionForKey } from './murmur2.ts';
+import { noSuchPartition, refused } from './produce-errors.ts';
+import { planRequests } from './produce-plan.ts';
 import { type Identity, type PendingBatch, ProducerPartition } from './producer-partition.ts';
 import { type ProducePartitionResponse, produceRequest } from './requests/00-produce.ts';
 import { initProducerIdRequest } from './requests/admin.ts';
+import { sizeOf, type UnroutedRecord } from './unrouted-record.ts';
 
 export interface ProducerOptions {
   /** ms a batch waits for more records (linger.ms). Default 20. */
@@ -27,18 +30,6 @@ export interface ProducerOptions {
   readonly requestTimeoutMs?: number;
   /** ms after which a topic that does not exist is an error (max.block.ms). Default 60000. */
   readonly unknownTopicTimeoutMs?: number;
-}
-
-/** Bytes of batches in one request at most; one batch always fits. */
-const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
-const MAX_IN_FLIGHT = 5;
-
-interface UnroutedRecord {
-  readonly partition: number;
-  readonly timestamp: number;
-  readonly key: Buffer | null;
-  readonly value: Buffer | null;
-  readonly headers: readonly Header[];
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -289,34 +280,17 @@ export class Producer {
   /** Sends what may go now: per broker at most five requests, per partition in order. */
   #pump(): void {
     if (this.#failure !== undefined || this.#recovering !== undefined) return;
-    let leaderless = false;
-    for (let again = true; again; ) {
-      again = false;
-      const byNode = new Map<number, PendingBatch[]>();
-      const bytesByNode = new Map<number, number>();
-      for (const partitions of this.#partitions.values()) {
-        for (const partition of partitions) {
-          const batch = partition.peek(MAX_IN_FLIGHT);
-          if (batch === undefined) continue;
-          const node = this.#cluster.leaderOf(partition.topic, partition.partition);
-          if (node < 0) {
-            leaderless = true;
-            continue;
-          }
-          if ((this.#inFlightByNode.get(node) ?? 0) >= MAX_IN_FLIGHT) continue;
-          const bytes = bytesByNode.get(node) ?? 0;
-          if (bytes > 0 && bytes + batch.bytes.length > MAX_REQUEST_BYTES) {
-            again = true;
-            continue;
-          }
-          partition.take();
-          bytesByNode.set(node, bytes + batch.bytes.length);
-          byNode.set(node, [...(byNode.get(node) ?? []), batch]);
-        }
-      }
-      for (const [node, batches] of byNode) void this.#produce(node, batches);
+    for (;;) {
+      const { requests, leaderless } = planRequests(
+        this.#partitions.values(),
+        (at) => this.#cluster.leaderOf(at.topic, at.partition),
+        this.#inFlightByNode,
+      );
+      for (const [node, batches] of requests) void this.#produce(node, batches);
+      if (leaderless) void this.#recover('a partition has no leader');
+      // What did not fit into these requests goes with the next ones, as long as there are any.
+      if (requests.size === 0) return;
     }
-    if (leaderless) void this.#recover('a partition has no leader');
   }
 
   async #produce(node: number, batches: readonly PendingBatch[]): Promise<void> {
@@ -463,33 +437,4 @@ export class Producer {
 function stickyPartition(partitions: readonly ProducerPartition[]): number {
   const open = partitions.findIndex((p) => p.openBytes > 0);
   return open >= 0 ? open : Math.floor(Math.random() * partitions.length);
-}
-
-function sizeOf({ key, value }: UnroutedRecord): number {
-  return 64 + (key?.length ?? 0) + (value?.length ?? 0);
-}
-
-function noSuchPartition(topic: string, partition: number, count: number): ProduceError {
-  return new ProduceError(
-    'MILLRACE_KAFKA_NO_SUCH_PARTITION',
-    `A record for ${topic}-${partition}, but the topic has ${count} partitions. Check the partitioner.`,
-    { context: { topic, partition } },
-  );
-}
-
-function refused(batch: PendingBatch, response: ProducePartitionResponse): ProduceError {
-  const { topic, partition } = response;
-  const which = response.recordErrors
-    .map((e) => `record ${e.index}${e.message === null ? '' : ` (${e.message})`}`)
-    .join(', ');
-  const error = new ProduceError(
-    'MILLRACE_KAFKA_RECORD_REFUSED',
-    `The broker refused a batch of ${batch.recordCount} records for ${topic}-${partition} with ${errorName(response.errorCode)}` +
-      `${which === '' ? '' : `: ${which}`}${response.errorMessage === null ? '' : ` (${response.errorMessage})`}. ` +
-      'Check max.message.bytes, message.timestamp settings and the rights of the user on the topic.',
-    { context: { topic, partition } },
-  );
-  // For a debugger; not enumerable, so that no log shows records.
-  Object.defineProperty(error, 'batch', { value: batch.bytes, enumerable: false });
-  return error;
 }

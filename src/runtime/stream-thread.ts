@@ -9,19 +9,12 @@ import { messageOf } from '../errors.ts';
 import {
   commitOffsets,
   decodeAssignment,
-  decodeSubscription,
-  deleteRecords,
-  encodeAssignment,
-  encodeSubscription,
   Fetcher,
-  fetchCommitted,
   GroupMember,
   KafkaCluster,
   KafkaError,
-  listOffsets,
   MemberFencedError,
   type OffsetAndMetadata,
-  type OffsetResetPolicy,
   type PartitionBuffer,
   Producer,
   partitionKey,
@@ -29,22 +22,16 @@ import {
 } from '../kafka/index.ts';
 import { CacheBudget } from '../state/index.ts';
 import type { Topology } from '../topology/index.ts';
-import { assignTasks } from './assignment.ts';
 import { decodeCommitMetadata, encodeCommitMetadata } from './commit-metadata.ts';
-import { StreamsError } from './errors.ts';
-import {
-  ensureInternalTopics,
-  internalTopics,
-  repartitionCounts,
-  sourceTopics,
-  TopicNames,
-  tasksOf,
-} from './internal-topics.ts';
+import { sourceTopics, TopicNames } from './internal-topics.ts';
 import type { Metrics } from './metrics.ts';
 import type { HandlerResponse, ResolvedOptions, UndecodableRecord } from './options.ts';
 import { RecordCollector } from './record-collector.ts';
+import { RepartitionPurge } from './repartition-purge.ts';
 import { type RestoreListener, restoreTasks } from './restore.ts';
+import { StartPositions } from './start-positions.ts';
 import { Task, type TaskId, taskName } from './task.ts';
+import { TaskAssignor } from './task-assignor.ts';
 import { relieveCache, TaskGroup } from './task-scheduler.ts';
 
 const PROTOCOL = 'millrace';
@@ -52,8 +39,6 @@ const PROTOCOL = 'millrace';
 const TURN_MS = 5;
 /** ms to wait for data where nothing can be processed (poll.ms). */
 const POLL_MS = 100;
-/** ms between two looks of the leader at the cluster's topics. */
-const METADATA_MS = 60_000;
 /** ms that closing waits for the last commit. */
 const CLOSE_MS = 15_000;
 
@@ -75,6 +60,9 @@ export class StreamThread {
   readonly #options: ResolvedOptions;
   readonly #settings: StreamThreadOptions;
   readonly #names: TopicNames;
+  readonly #assignor: TaskAssignor;
+  readonly #startPositions: StartPositions;
+  readonly #purge: RepartitionPurge;
   readonly #budget: CacheBudget;
   readonly #admin: KafkaCluster;
   readonly #producer: Producer;
@@ -86,11 +74,7 @@ export class StreamThread {
   #active = new Map<string, ActiveTask>();
   #groups: TaskGroup[] = [];
   #nextCommitMs = 0;
-  #nextPurgeMs = 0;
-  #nextMetadataMs = 0;
   #commitSoon = false;
-  #leads = false;
-  #topicsSeen = '';
 
   constructor(settings: StreamThreadOptions) {
     this.#settings = settings;
@@ -100,10 +84,13 @@ export class StreamThread {
     this.#budget = new CacheBudget(options.cacheMaxBytes);
     // A parked request of one role must not hold another up: a cluster each.
     this.#admin = this.#cluster();
+    this.#purge = new RepartitionPurge(settings.topology, this.#names, options, this.#admin);
+    this.#startPositions = new StartPositions(settings.topology, this.#names, options, this.#admin);
+    this.#assignor = new TaskAssignor(settings.topology, this.#names, options, this.#admin, settings.processId);
     this.#producer = new Producer(this.#cluster(), { lingerMs: options.lingerMs, compression: options.compression });
     this.#collector = new RecordCollector(this.#producer);
     this.#fetcher = new Fetcher(this.#cluster(), {
-      resetPolicy: (topic) => this.#resetPolicy(topic),
+      resetPolicy: (topic) => this.#startPositions.resetPolicy(topic),
       onReset: (_at, _offset, policy) => {
         if (policy === 'latest') this.#commitSoon = true;
       },
@@ -112,8 +99,8 @@ export class StreamThread {
       this.#cluster(),
       { groupId: options.applicationId, protocolName: PROTOCOL, ...timeouts(options) },
       {
-        subscription: () => this.#subscription(),
-        assign: (members) => this.#assign(members),
+        subscription: () => this.#assignor.subscription([...this.#active.keys()]),
+        assign: (members) => this.#assignor.assign(members),
         onRevoked: (lost) => this.#revoke(lost),
         onAssigned: (assignment) => this.#assigned(assignment),
       },
@@ -127,7 +114,7 @@ export class StreamThread {
   /** Reaches the cluster and checks the topics that are not the application's own. */
   async start(): Promise<void> {
     await this.#admin.connect(this.#options.startTimeoutMs);
-    await this.#checkTopics();
+    await this.#assignor.checkTopics();
     await this.#producer.start();
     await this.#prepareSinks();
     await this.#fetcher.start();
@@ -170,7 +157,7 @@ export class StreamThread {
     if (now >= this.#nextCommitMs || this.#commitSoon) await this.#commit();
     if (this.#producer.isFull) await this.#producer.drained();
     if (this.#producer.failure !== undefined) throw this.#producer.failure;
-    if (this.#leads && now >= this.#nextMetadataMs) await this.#watchTopics(now);
+    if (await this.#assignor.isOutdated(now)) this.#member.requestRejoin(false);
     this.#fetcher.wake();
     if (processed === 0 && !this.#member.needsRejoin) {
       await this.#fetcher.waitForData(Math.max(1, Math.min(POLL_MS, this.#nextCommitMs - Date.now())));
@@ -239,7 +226,7 @@ export class StreamThread {
       await task.state.commit(this.#changelogPositions(task), Date.now());
     }
     this.#settings.metrics.commits++;
-    await this.#purge(positions);
+    await this.#purge.run(positions, Date.now());
   }
 
   async #commitPositions(positions: readonly (TopicPartition & OffsetAndMetadata)[]): Promise<void> {
@@ -273,85 +260,10 @@ export class StreamThread {
     return positions;
   }
 
-  /** Deletes what is committed from repartition topics. */
-  async #purge(positions: readonly (TopicPartition & OffsetAndMetadata)[]): Promise<void> {
-    const now = Date.now();
-    if (now < this.#nextPurgeMs) return;
-    this.#nextPurgeMs = now + this.#options.repartitionPurgeIntervalMs;
-    const repartition = new Set(
-      [...this.#settings.topology.repartitionTopics.keys()].map((name) => this.#names.topic(name)),
-    );
-    const done = positions.filter(({ topic, offset }) => repartition.has(topic) && offset > 0);
-    if (done.length === 0) return;
-    try {
-      await this.#admin.refresh([...repartition]);
-      await deleteRecords(this.#admin, done);
-    } catch (error) {
-      this.#options.logger.debug({ error: messageOf(error) }, 'purging repartition topics failed, trying again later');
-    }
-  }
-
-  #subscription(): Buffer {
-    const known = this.#admin.topicNames;
-    const topics = [
-      ...new Set(this.#settings.topology.subTopologies.flatMap((sub) => sourceTopics(sub, this.#names, known))),
-    ];
-    const userData = Buffer.from(
-      JSON.stringify({ processId: this.#settings.processId, tasks: [...this.#active.keys()] }),
-    );
-    return encodeSubscription({ topics, userData });
-  }
-
-  /** As the leader: makes the internal topics and spreads the tasks. */
-  async #assign(
-    members: readonly { readonly memberId: string; readonly metadata: Buffer }[],
-  ): Promise<Map<string, Buffer>> {
-    const { topology } = this.#settings;
-    const names = this.#names;
-    this.#leads = true;
-    this.#nextMetadataMs = Date.now() + METADATA_MS;
-    await this.#checkTopics();
-    const known = this.#admin.topicNames;
-    const repartition = repartitionCounts(topology, names, known, (topic) => this.#admin.partitionCount(topic));
-    const countOf = (topic: string): number => repartition.get(topic) ?? this.#admin.partitionCount(topic);
-    const tasks = tasksOf(topology, names, known, countOf);
-    this.#topicsSeen = tasks.map(taskName).join();
-    await ensureInternalTopics(this.#admin, internalTopics(topology, names, repartition, tasks, this.#options));
-    const assigned = assignTasks(
-      tasks,
-      members.map(({ memberId, metadata }) => ({ memberId, previous: previousTasks(metadata) })),
-    );
-    const partitionsOf = ({ subTopology, partition }: TaskId): TopicPartition[] =>
-      sourceTopics(topology.subTopologies[subTopology]!, names, known)
-        .filter((topic) => partition < countOf(topic))
-        .map((topic) => ({ topic, partition }));
-    return new Map([...assigned].map(([memberId, own]) => [memberId, encodeAssignment(own.flatMap(partitionsOf))]));
-  }
-
-  /** As the leader: partitions and topics that appear later need a new assignment. */
-  async #watchTopics(now: number): Promise<void> {
-    this.#nextMetadataMs = now + METADATA_MS;
-    try {
-      await this.#refreshTopics();
-      const { topology } = this.#settings;
-      const known = this.#admin.topicNames;
-      const repartition = repartitionCounts(topology, this.#names, known, (topic) => this.#admin.partitionCount(topic));
-      const tasks = tasksOf(
-        topology,
-        this.#names,
-        known,
-        (topic) => repartition.get(topic) ?? this.#admin.partitionCount(topic),
-      );
-      if (tasks.map(taskName).join() !== this.#topicsSeen) this.#member.requestRejoin(false);
-    } catch (error) {
-      this.#options.logger.debug({ error: messageOf(error) }, 'looking at the topics failed, trying again later');
-    }
-  }
-
   /** Before the group rebalances: commit; tasks stay open, since most of them come back. */
   async #revoke(lost: boolean): Promise<void> {
     this.#settings.onState('rebalancing');
-    this.#leads = false;
+    this.#assignor.stopLeading();
     if (lost) await this.#closeTasks([...this.#active.keys()]);
     else await this.#commit();
     // A commit that found the group gone on: what is open now belongs to others.
@@ -365,7 +277,7 @@ export class StreamThread {
   async #assigned(bytes: Buffer): Promise<void> {
     const { topology, metrics, restoreListener } = this.#settings;
     const partitions = decodeAssignment(bytes);
-    await this.#refreshTopics();
+    await this.#assignor.refreshTopics();
     const wanted = new Map<string, { id: TaskId; partitions: TopicPartition[] }>();
     for (const at of partitions) {
       const sub = topology.subTopologies.find((s) => sourceTopics(s, this.#names, [at.topic]).includes(at.topic));
@@ -428,8 +340,9 @@ export class StreamThread {
     const changelogs = tasks.flatMap((task) =>
       [...task.state.stores.values()].flatMap((store) => this.#names.changelog(store.description) ?? []),
     );
-    await this.#producer.prepare([...new Set([...changelogs, ...this.#fixedSinks()])]);
-    const positions = await this.#startPositions(all);
+    await this.#producer.prepare([...new Set([...changelogs, ...this.#assignor.fixedSinks()])]);
+    const { positions, commitSoon } = await this.#startPositions.resolve(all, () => this.#member.progress());
+    if (commitSoon) this.#commitSoon = true;
     tasks.forEach((task, index) => {
       const buffers: PartitionBuffer[] = [];
       const operatorTimes: number[] = [];
@@ -451,52 +364,6 @@ export class StreamThread {
     this.#fetcher.wake();
   }
 
-  /** Committed positions; else the reset policy, where a 'latest' position is committed at once. */
-  async #startPositions(partitions: readonly TopicPartition[]): Promise<Map<string, OffsetAndMetadata>> {
-    const backoff = new Backoff();
-    for (;;) {
-      try {
-        const positions = await fetchCommitted(this.#admin, this.#options.applicationId, partitions);
-        for (const policy of ['earliest', 'latest'] as const) {
-          const open = partitions.filter(
-            (at) => !positions.has(partitionKey(at)) && this.#resetPolicy(at.topic) === policy,
-          );
-          if (open.length === 0) continue;
-          if (policy === 'latest') this.#commitSoon = true;
-          for (const [key, offset] of await listOffsets(this.#admin, open, policy))
-            positions.set(key, { offset, metadata: null });
-        }
-        const missing = partitions.find((at) => !positions.has(partitionKey(at)));
-        if (missing === undefined) return positions;
-        throw new StreamsError(
-          'MILLRACE_RUNTIME_NO_POSITION',
-          `There is no committed position in ${missing.topic}-${missing.partition} and offsetReset is 'none'. Set the group's offset, or another policy.`,
-          { context: { topic: missing.topic, partition: missing.partition } },
-        );
-      } catch (error) {
-        if (!(error instanceof KafkaError) || !error.retriable) throw error;
-        this.#member.progress();
-        await backoff.wait();
-      }
-    }
-  }
-
-  /** The policy of the source that reads the topic; repartition topics are read from the beginning. */
-  #resetPolicy(topic: string): OffsetResetPolicy {
-    for (const sub of this.#settings.topology.subTopologies) {
-      for (const source of sub.sources) {
-        const reads =
-          source.topics instanceof RegExp
-            ? source.topics.test(topic)
-            : source.topics.some((t) => this.#names.topic(t) === topic);
-        if (!reads) continue;
-        const internal = !(source.topics instanceof RegExp) && source.topics.some((t) => this.#names.isInternal(t));
-        return internal ? 'earliest' : (source.offsetReset ?? this.#options.offsetReset);
-      }
-    }
-    return this.#options.offsetReset;
-  }
-
   #undecodable(record: UndecodableRecord): HandlerResponse {
     const { deserializationExceptionHandler: handler, deadLetterTopic, logger } = this.#options;
     const response = typeof handler === 'function' ? handler(record) : handler;
@@ -506,54 +373,6 @@ export class StreamThread {
       if (deadLetterTopic !== undefined) this.#collector.sendDeadLetter(deadLetterTopic, record);
     }
     return response;
-  }
-
-  async #checkTopics(): Promise<void> {
-    await this.#refreshTopics();
-    const { deadLetterTopic } = this.#options;
-    const external = new Map<string, string>();
-    for (const sub of this.#settings.topology.subTopologies) {
-      for (const { topics } of sub.sources)
-        if (!(topics instanceof RegExp)) for (const topic of topics) external.set(topic, 'read');
-    }
-    for (const topic of this.#fixedSinks()) external.set(topic, 'written');
-    if (deadLetterTopic !== undefined) external.set(deadLetterTopic, 'written');
-    for (const [topic, use] of external) {
-      if (this.#names.isInternal(topic) || topic.startsWith(`${this.#options.applicationId}-`)) continue;
-      if (this.#admin.partitionCount(topic) > 0) continue;
-      const denied = this.#admin.topic(topic)?.errorCode === 29;
-      throw new StreamsError(
-        denied ? 'MILLRACE_RUNTIME_TOPIC_DENIED' : 'MILLRACE_RUNTIME_TOPIC_MISSING',
-        denied
-          ? `Topic ${topic} is to be ${use}, but this user may not use it. Give the user the right to.`
-          : `Topic ${topic} is to be ${use}, but it does not exist. Create it first; millrace creates only its own repartition and changelog topics.`,
-        { context: { topic } },
-      );
-    }
-  }
-
-  #fixedSinks(): string[] {
-    return this.#settings.topology.subTopologies.flatMap((sub) =>
-      sub.sinks.flatMap(({ topic }) => (typeof topic === 'string' ? [this.#names.topic(topic)] : [])),
-    );
-  }
-
-  async #refreshTopics(): Promise<void> {
-    const { topology } = this.#settings;
-    const hasPattern = topology.subTopologies.some((sub) => sub.sources.some(({ topics }) => topics instanceof RegExp));
-    const named = topology.subTopologies.flatMap((sub) => sourceTopics(sub, this.#names, []));
-    const extra = this.#options.deadLetterTopic === undefined ? [] : [this.#options.deadLetterTopic];
-    const topics = hasPattern ? null : [...new Set([...named, ...this.#fixedSinks(), ...extra])];
-    const backoff = new Backoff();
-    for (;;) {
-      try {
-        await this.#admin.refresh(topics);
-        return;
-      } catch (error) {
-        if (!(error instanceof KafkaError) || !error.retriable || backoff.attempt > 10) throw error;
-        await backoff.wait(this.#stop.signal);
-      }
-    }
   }
 
   /** Serdes of sinks and changelogs learn what they write with. */
@@ -632,13 +451,4 @@ function positionsOf({ task }: ActiveTask): (TopicPartition & OffsetAndMetadata)
     offset: queue.position,
     metadata: encodeCommitMetadata({ partitionTimeMs: queue.partitionTimeMs, operatorTimesMs }),
   }));
-}
-
-function previousTasks(metadata: Buffer): string[] {
-  try {
-    const { tasks } = JSON.parse(decodeSubscription(metadata).userData.toString('utf8')) as { tasks?: unknown };
-    return Array.isArray(tasks) ? tasks.map(String) : [];
-  } catch {
-    return [];
-  }
 }

@@ -261,16 +261,17 @@ function readLong(s: State, fail: (why: string) => never): number {
     s.p = p;
     return (value >>> 1) ^ -(value & 1);
   }
-  // Above 28 bits: doubles hold what is within 2^53.
-  let total = value;
-  for (let scale = 2 ** 28; byte > 0x7f; scale *= 128) {
-    if (p >= e || scale > 2 ** 63) fail('cut off, or an integer of more than 10 bytes');
+  // Above 28 bits: the sign is the lowest bit, and what remains is exact in a double up to 2^53.
+  let high = 0;
+  for (let scale = 1; byte > 0x7f; scale *= 128) {
+    if (p >= e || scale > 2 ** 42) fail('cut off, or an integer of more than 10 bytes');
     byte = b[p++]!;
-    total += (byte & 0x7f) * scale;
+    high += (byte & 0x7f) * scale;
   }
-  if (total > Number.MAX_SAFE_INTEGER) fail('an integer beyond ±2^53');
+  const magnitude = high * 2 ** 27 + (value >>> 1);
+  if (magnitude > Number.MAX_SAFE_INTEGER) fail('an integer beyond ±2^53');
   s.p = p;
-  return total % 2 === 0 ? total / 2 : -(total + 1) / 2;
+  return value & 1 ? -magnitude - 1 : magnitude;
 }
 
 function readLength(s: State, fail: (why: string) => never): number {

@@ -1,0 +1,169 @@
+/**
+ * `node dist/apps/host-metrics.js`: writes this machine's own figures to `metrics`, a record a second each, or replays a
+ * CSV. Configured by environment, see README.
+ */
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command } from 'commander';
+import { Kafka, logLevel, type Producer } from 'kafkajs';
+import { messageOf } from '../errors.ts';
+import { avro, SchemaRegistry, type ValueOf } from '../index.ts';
+import { parseSeries, shiftToEnd } from './csv-series.ts';
+import { encode } from './encode.ts';
+import { ConfigurationError, createLogger, kafkaConfig, text } from './environment.ts';
+import { HostReadings } from './host-readings.ts';
+import { onStopSignal, runProgram } from './program.ts';
+import { metricSchema } from './schemas/metric.ts';
+
+const TOPIC = 'metrics';
+const REPLAY_BATCH = 1000;
+/** Topics keep a week as a rule, and the aggregation's grace is ten minutes. */
+const OLD_MS = 10 * 60_000;
+
+interface Options {
+  readonly csv?: string;
+  readonly service?: string;
+  readonly metric?: string;
+  readonly speed?: string;
+  readonly asFastAsPossible?: boolean;
+  readonly keepTimestamps?: boolean;
+}
+
+const program = new Command('host-metrics')
+  .description('Writes metrics of this machine, or of a CSV, to the topic metrics.')
+  .option('--csv <file>', 'replay a CSV of timestamp,value (UTC), shifted so that it ends now')
+  .option('--service <name>', 'service of the replayed metric')
+  .option('--metric <name>', 'name of the replayed metric')
+  .option('--speed <n>', 'replay n times as fast as it was recorded', '1')
+  .option('--as-fast-as-possible', 'replay without waiting')
+  .option('--keep-timestamps', 'keep the old timestamps');
+
+await runProgram(async () => {
+  const options = program.parse().opts<Options>();
+  const { env } = process;
+  const logger = createLogger(env);
+  const registry = new SchemaRegistry({ url: text(env, 'SCHEMA_REGISTRY_URL', 'http://localhost:8081'), logger });
+  const metric = avro(registry, metricSchema);
+  const config = kafkaConfig(env);
+  const stop = new AbortController();
+  onStopSignal(() => stop.abort());
+  const producer = await connect(
+    new Kafka({ ...config, clientId: 'host-metrics', logLevel: logLevel.NOTHING }),
+    String(config.brokers),
+  );
+  await metric.prepareWrite?.(TOPIC, 'value');
+  let backlog = 0;
+  const send = async (metrics: readonly ValueOf<typeof metric>[]): Promise<void> => {
+    const messages = metrics.map((m) => ({
+      key: `${m.service}:${m.metric_name}`,
+      value: encode(metric, m, TOPIC),
+      timestamp: String(m.timestamp),
+    }));
+    // A broker that is away is ridden out: the records of that time are tried until they are written or we stop.
+    while (!stop.signal.aborted) {
+      try {
+        await producer.send({ topic: TOPIC, messages });
+        backlog = 0;
+        return;
+      } catch (error) {
+        logger.warn({ error: messageOf(error), waiting: (backlog += 1) }, 'writing failed, trying again');
+        await sleep(1000, undefined, { signal: stop.signal }).catch(() => undefined);
+      }
+    }
+  };
+  if (options.csv === undefined) await writeHost(send, stop.signal);
+  else await replay(options.csv, options, send, stop.signal, (message) => logger.warn({}, message));
+  await producer.disconnect();
+  process.exit(0);
+});
+
+type Metric = ValueOf<ReturnType<typeof avro<typeof metricSchema>>>;
+type Send = (metrics: readonly Metric[]) => Promise<void>;
+
+async function connect(kafka: Kafka, brokers: string): Promise<Producer> {
+  const producer = kafka.producer({ allowAutoTopicCreation: false, retry: { retries: 3 } });
+  try {
+    await producer.connect();
+    const admin = kafka.admin({ retry: { retries: 3 } });
+    await admin.connect();
+    const topics = await admin.listTopics();
+    await admin.disconnect();
+    if (!topics.includes(TOPIC))
+      throw new ConfigurationError(`Topic ${TOPIC} does not exist, or may not be used. Create it first.`);
+    return producer;
+  } catch (error) {
+    if (error instanceof ConfigurationError) throw error;
+    const login = /SASL|authenticat/i.test(messageOf(error));
+    throw new ConfigurationError(
+      login
+        ? `The broker at ${brokers} refused the login (${messageOf(error)}). Check KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD.`
+        : `No answer from the broker at ${brokers} (${messageOf(error)}). Check KAFKA_BROKERS and that the broker runs.`,
+    );
+  }
+}
+
+async function writeHost(send: Send, signal: AbortSignal): Promise<void> {
+  const host = new HostReadings();
+  const node = hostname();
+  while (!signal.aborted) {
+    await sleep(1000 - (Date.now() % 1000), undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+    const timestamp = Date.now();
+    const readings = await host.read();
+    await send(
+      readings.map(({ metric, value, unit }) => ({
+        timestamp,
+        service: 'host',
+        metric_name: metric,
+        value,
+        labels: {},
+        node,
+        unit,
+      })),
+    );
+  }
+}
+
+async function replay(
+  file: string,
+  options: Options,
+  send: Send,
+  signal: AbortSignal,
+  warn: (message: string) => void,
+): Promise<void> {
+  const { service, metric, asFastAsPossible = false, keepTimestamps = false } = options;
+  if (service === undefined || metric === undefined)
+    throw new ConfigurationError('--csv needs --service and --metric.');
+  const speed = Number(options.speed);
+  if (!(speed > 0)) throw new ConfigurationError(`--speed must be a number above 0, not '${options.speed}'.`);
+  const recorded = parseSeries(readFileSync(file, 'utf8'));
+  const samples = keepTimestamps ? recorded : shiftToEnd(recorded, Date.now());
+  if (keepTimestamps && samples.some(({ timestamp }) => timestamp < Date.now() - OLD_MS)) {
+    warn(
+      'old timestamps are kept: retention may delete the records at once, and windows that later records have closed drop them as late',
+    );
+  }
+  const first = samples[0]!.timestamp;
+  const started = Date.now();
+  for (let i = 0; i < samples.length && !signal.aborted; ) {
+    // Everything that is due by now, or the next batch.
+    const due = asFastAsPossible ? Number.POSITIVE_INFINITY : first + (Date.now() - started) * speed;
+    const batch: Metric[] = [];
+    for (; i < samples.length && batch.length < REPLAY_BATCH && samples[i]!.timestamp <= due; i++) {
+      batch.push({
+        ...samples[i]!,
+        service,
+        metric_name: metric,
+        labels: { source: 'replay' },
+        node: null,
+        unit: null,
+      });
+    }
+    if (batch.length > 0) await send(batch);
+    else
+      await sleep(Math.min(1000, Math.max(1, (samples[i]!.timestamp - due) / speed)), undefined, { signal }).catch(
+        () => undefined,
+      );
+  }
+}
