@@ -143,7 +143,7 @@ export class KStream<K, V> {
   groupBy<K2>(selector: (key: K, value: V) => K2, options: GroupedOptions<K2, V>): KGroupedStream<NonNullable<K2>, V> {
     const { graph } = this.#origin;
     checkName(options.name);
-    const node = graph.nextName(Prefix.KEY_SELECT);
+    const node = graph.nameOr(options.name, Prefix.KEY_SELECT);
     this.#write(node, () => new SelectKeyProcessor(selector), []);
     return new KGroupedStream({ graph, node, key: options.key, value: options.value, keyChanged: true }, options.name);
   }

@@ -64,8 +64,8 @@ export class KTable<K, V, Tombstone extends null = null> {
   }
 
   /** The updates as records; a deleted row is a record with a null value. */
-  toStream(options?: NamedOptions): KStream<K, V | Tombstone>;
   toStream<K2>(selector: (key: K, value: V | Tombstone) => K2, options?: NamedOptions): KStream<K2, V | Tombstone>;
+  toStream(options?: NamedOptions): KStream<K, V | Tombstone>;
   toStream<K2>(
     first: NamedOptions | ((key: K, value: V | Tombstone) => K2) = {},
     second: NamedOptions = {},

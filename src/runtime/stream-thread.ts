@@ -4,17 +4,13 @@
  */
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { aborted, Backoff, delay } from '../backoff.ts';
-import { messageOf } from '../errors.ts';
+import { aborted, delay } from '../backoff.ts';
 import {
-  commitOffsets,
   decodeAssignment,
   Fetcher,
   GroupMember,
   KafkaCluster,
-  KafkaError,
   MemberFencedError,
-  type OffsetAndMetadata,
   type PartitionBuffer,
   Producer,
   partitionKey,
@@ -22,7 +18,8 @@ import {
 } from '../kafka/index.ts';
 import { CacheBudget } from '../state/index.ts';
 import type { Topology } from '../topology/index.ts';
-import { decodeCommitMetadata, encodeCommitMetadata } from './commit-metadata.ts';
+import { changelogPositions, commitPositions, positionsOf } from './commit.ts';
+import { decodeCommitMetadata } from './commit-metadata.ts';
 import { sourceTopics, TopicNames } from './internal-topics.ts';
 import type { Metrics } from './metrics.ts';
 import type { HandlerResponse, ResolvedOptions, UndecodableRecord } from './options.ts';
@@ -210,9 +207,9 @@ export class StreamThread {
     if (active.length === 0) return;
     for (const { task } of active) task.flush();
     await this.#producer.flush();
-    const positions = active.flatMap(positionsOf);
+    const positions = active.flatMap(({ task }) => positionsOf(task));
     try {
-      await this.#commitPositions(positions);
+      await commitPositions(this.#admin, this.#member, positions, this.#options.logger);
     } catch (error) {
       if (!(error instanceof MemberFencedError)) throw error;
       this.#options.logger.warn({ code: error.code }, error.message);
@@ -223,41 +220,10 @@ export class StreamThread {
       if (!task.dirty && !task.commitRequested) continue;
       task.dirty = false;
       task.commitRequested = false;
-      await task.state.commit(this.#changelogPositions(task), Date.now());
+      await task.state.commit(changelogPositions(task, this.#producer), Date.now());
     }
     this.#settings.metrics.commits++;
     await this.#purge.run(positions, Date.now());
-  }
-
-  async #commitPositions(positions: readonly (TopicPartition & OffsetAndMetadata)[]): Promise<void> {
-    const backoff = new Backoff();
-    for (;;) {
-      try {
-        await commitOffsets(this.#admin, this.#member.identity, positions);
-        return;
-      } catch (error) {
-        if (!(error instanceof KafkaError) || !error.retriable || error instanceof MemberFencedError) throw error;
-        if (this.#member.needsRejoin && backoff.attempt > 5)
-          throw new MemberFencedError('The group rebalanced before the commit.', error);
-        this.#member.progress();
-        this.#options.logger[backoff.attempt < 2 ? 'debug' : 'warn'](
-          { error: messageOf(error) },
-          'commit failed, trying again',
-        );
-        await backoff.wait();
-      }
-    }
-  }
-
-  #changelogPositions(task: Task): Map<string, number> {
-    const positions = new Map<string, number>();
-    for (const store of task.state.stores.values()) {
-      const topic = this.#names.changelog(store.description);
-      if (topic === undefined) continue;
-      const acked = this.#producer.ackedOffset(topic, task.id.partition);
-      if (acked >= 0) positions.set(topic, acked);
-    }
-    return positions;
   }
 
   /** Before the group rebalances: commit; tasks stay open, since most of them come back. */
@@ -441,14 +407,4 @@ export class StreamThread {
 
 function timeouts({ sessionTimeoutMs, heartbeatIntervalMs, maxPollIntervalMs }: ResolvedOptions) {
   return { sessionTimeoutMs, heartbeatIntervalMs, maxPollIntervalMs };
-}
-
-function positionsOf({ task }: ActiveTask): (TopicPartition & OffsetAndMetadata)[] {
-  const operatorTimesMs = task.operatorTimes.map((time) => time.observedMs);
-  return task.queues.map((queue) => ({
-    topic: queue.source.topic,
-    partition: queue.source.partition,
-    offset: queue.position,
-    metadata: encodeCommitMetadata({ partitionTimeMs: queue.partitionTimeMs, operatorTimesMs }),
-  }));
 }

@@ -12,6 +12,7 @@ import {
   encodeSubscription,
   type KafkaCluster,
   KafkaError,
+  KafkaProtocolError,
   type TopicPartition,
 } from '../kafka/index.ts';
 import type { Topology } from '../topology/index.ts';
@@ -30,6 +31,8 @@ import { type TaskId, taskName } from './task.ts';
 
 /** ms between two looks of the leader at the cluster's topics. */
 const METADATA_MS = 60_000;
+/** ms at the start within which a topic may still appear. */
+const TOPIC_GRACE_MS = 3_000;
 /** Tries to get metadata before the caller hears of it. */
 const MAX_TRIES = 10;
 
@@ -73,7 +76,14 @@ export class TaskAssignor {
   async assign(
     members: readonly { readonly memberId: string; readonly metadata: Buffer }[],
   ): Promise<Map<string, Buffer>> {
-    await this.checkTopics();
+    await this.refreshTopics();
+    const missing = this.#missingTopic();
+    if (missing !== undefined) {
+      // Once running this is ridden out: a broker that has just come back may not know its topics yet.
+      throw new KafkaProtocolError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `Assigning tasks, topic ${missing.topic}`, {
+        topic: missing.topic,
+      });
+    }
     const { tasks, repartition, countOf } = this.#plan();
     await ensureInternalTopics(
       this.#cluster,
@@ -111,9 +121,38 @@ export class TaskAssignor {
     }
   }
 
-  /** @throws StreamsError MILLRACE_RUNTIME_TOPIC_MISSING, MILLRACE_RUNTIME_TOPIC_DENIED: a topic that is not ours to make */
+  /**
+   * At the start: waits a little, since a topic made just now is not known to every broker at once.
+   * @throws StreamsError MILLRACE_RUNTIME_TOPIC_MISSING, MILLRACE_RUNTIME_TOPIC_DENIED: a topic that is not ours to make
+   */
   async checkTopics(): Promise<void> {
-    await this.refreshTopics();
+    const deadline = Date.now() + TOPIC_GRACE_MS;
+    const backoff = new Backoff();
+    for (;;) {
+      await this.refreshTopics();
+      const missing = this.#missingTopic();
+      if (missing === undefined) return;
+      const { topic, use } = missing;
+      if (this.#cluster.topic(topic)?.errorCode === ErrorCode.TOPIC_AUTHORIZATION_FAILED) {
+        throw new StreamsError(
+          'MILLRACE_RUNTIME_TOPIC_DENIED',
+          `Topic ${topic} is to be ${use}, but this user may not use it. Give the user the right to.`,
+          { context: { topic } },
+        );
+      }
+      if (Date.now() > deadline) {
+        throw new StreamsError(
+          'MILLRACE_RUNTIME_TOPIC_MISSING',
+          `Topic ${topic} is to be ${use}, but it does not exist. Create it first; millrace creates only its own repartition and changelog topics.`,
+          { context: { topic } },
+        );
+      }
+      await backoff.wait();
+    }
+  }
+
+  /** The first external topic that the cluster does not have, or does not show. */
+  #missingTopic(): { readonly topic: string; readonly use: string } | undefined {
     const { deadLetterTopic, applicationId } = this.#options;
     const external = new Map<string, string>();
     for (const { sources } of this.#topology.subTopologies) {
@@ -123,21 +162,10 @@ export class TaskAssignor {
     for (const topic of this.fixedSinks()) external.set(topic, 'written');
     if (deadLetterTopic !== undefined) external.set(deadLetterTopic, 'written');
     for (const [topic, use] of external) {
-      if (
-        this.#names.isInternal(topic) ||
-        topic.startsWith(`${applicationId}-`) ||
-        this.#cluster.partitionCount(topic) > 0
-      )
-        continue;
-      const denied = this.#cluster.topic(topic)?.errorCode === ErrorCode.TOPIC_AUTHORIZATION_FAILED;
-      throw new StreamsError(
-        denied ? 'MILLRACE_RUNTIME_TOPIC_DENIED' : 'MILLRACE_RUNTIME_TOPIC_MISSING',
-        denied
-          ? `Topic ${topic} is to be ${use}, but this user may not use it. Give the user the right to.`
-          : `Topic ${topic} is to be ${use}, but it does not exist. Create it first; millrace creates only its own repartition and changelog topics.`,
-        { context: { topic } },
-      );
+      const ours = this.#names.isInternal(topic) || topic.startsWith(`${applicationId}-`);
+      if (!ours && this.#cluster.partitionCount(topic) === 0) return { topic, use };
     }
+    return undefined;
   }
 
   /** Topics of sinks that are not computed, by their names on the cluster. */

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Kafka, type KafkaConfig, logLevel } from 'kafkajs';
 import { afterEach, expect, test } from 'vitest';
 import { KafkaStreams, long, StreamsBuilder, string } from '../../src/index.ts';
+import { createTopics, KafkaCluster } from '../../src/kafka/index.ts';
 import { type BrokerOptions, NEWEST_KAFKA_VERSION, startKafka, type TestBroker } from '../support/kafka/broker.ts';
 import { temporaryFolder } from '../support/programs.ts';
 import { waitFor } from '../support/wait.ts';
@@ -32,13 +33,13 @@ async function start(options: BrokerOptions, config: (broker: TestBroker) => Kaf
   broker = await startKafka(options);
   const kafkaConfig = { ...config(broker), logLevel: logLevel.NOTHING };
   const kafka = new Kafka(kafkaConfig);
-  const admin = kafka.admin();
+  const admin = new KafkaCluster({ kafka: kafkaConfig });
   await admin.connect();
-  await admin.createTopics({
-    waitForLeaders: true,
-    topics: ['in', 'out'].map((topic) => ({ topic, numPartitions: 3, replicationFactor })),
-  });
-  await admin.disconnect();
+  await createTopics(
+    admin,
+    ['in', 'out'].map((topic) => ({ topic, partitions: 3, replicationFactor, configs: {} })),
+  );
+  await admin.close();
   let failure: Error | undefined;
   streams = new KafkaStreams(counting(), {
     applicationId: 'counting',

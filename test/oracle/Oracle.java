@@ -1,0 +1,139 @@
+// The JVM as judge: runs topologies on Kafka Streams' own TopologyTestDriver. Reads cases from standard input,
+//   CASE <topology>          then a line per record: topic TAB key TAB value TAB timestamp   (hex, "-" for null)
+//   END
+// and answers with the text of describe() (hex), a line per produced record by topic in order, the dropped count, DONE.
+import java.io.*;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.*;
+import org.apache.kafka.common.serialization.*;
+import org.apache.kafka.common.utils.Bytes;
+import org.apache.kafka.streams.*;
+import org.apache.kafka.streams.kstream.*;
+import org.apache.kafka.streams.state.*;
+import org.apache.kafka.streams.test.TestRecord;
+
+public class Oracle {
+  static final Serde<String> S = Serdes.String();
+  static final Serde<Long> L = Serdes.Long();
+  static final Consumed<String, String> IN = Consumed.with(S, S);
+  static final Produced<String, String> OUT = Produced.with(S, S);
+
+  static Produced<Windowed<String>, Long> windowedLong(long size) {
+    return Produced.with(WindowedSerdes.timeWindowedSerdeFrom(String.class, size), L);
+  }
+
+  static Produced<Windowed<String>, String> windowedString(long size) {
+    return Produced.with(WindowedSerdes.timeWindowedSerdeFrom(String.class, size), S);
+  }
+
+  static String text(String s) {
+    return s == null ? "null" : s;
+  }
+
+  static TimeWindows tumbling(long size, long grace) {
+    return TimeWindows.ofSizeAndGrace(Duration.ofMillis(size), Duration.ofMillis(grace));
+  }
+
+  static <V> Materialized<String, V, KeyValueStore<Bytes, byte[]>> store(String name, Serde<V> value) {
+    return Materialized.<String, V, KeyValueStore<Bytes, byte[]>>as(name).withKeySerde(S).withValueSerde(value);
+  }
+
+  static <V> Materialized<String, V, WindowStore<Bytes, byte[]>> windows(String name, Serde<V> value) {
+    return Materialized.<String, V, WindowStore<Bytes, byte[]>>as(name).withKeySerde(S).withValueSerde(value);
+  }
+
+  // The same names, operators and options as in topologies.ts.
+  static Topology build(String name) {
+    StreamsBuilder b = new StreamsBuilder();
+    switch (name) {
+      case "stateless" -> {
+        KStream<String, String> in = b.stream("in", IN);
+        in.filter((k, v) -> v != null && v.length() < 3)
+            .map((k, v) -> KeyValue.pair(v, text(k)))
+            .flatMapValues(v -> List.of(v, v + "!"))
+            .selectKey((k, v) -> k + v)
+            .peek((k, v) -> {})
+            .merge(in.filterNot((k, v) -> v != null).mapValues((k, v) -> text(k)))
+            .flatMap((k, v) -> List.of(KeyValue.pair(k, v), KeyValue.pair(v, text(k))))
+            .to("out", OUT);
+      }
+      case "branches" -> {
+        Map<String, KStream<String, String>> branches = b.stream("in", IN).split(Named.as("s-"))
+            .branch((k, v) -> "x".equals(v), Branched.as("x"))
+            .branch((k, v) -> k == null)
+            .defaultBranch();
+        branches.get("s-x").to("x", OUT);
+        branches.get("s-2").to("nokey", OUT);
+        branches.get("s-0").to("rest", OUT);
+      }
+      case "count" -> b.stream("in", IN).groupByKey(Grouped.with(S, S)).count().toStream().to("out", Produced.with(S, L));
+      case "count-uncached" -> b.stream("in", IN).groupByKey(Grouped.with(S, S))
+          .count(store("counts", L).withCachingDisabled()).toStream().to("out", Produced.with(S, L));
+      case "reduce" -> b.stream("in", IN).groupByKey(Grouped.with(S, S)).reduce((x, y) -> x + y, store("r", S)).toStream().to("out", OUT);
+      case "aggregate-repartitioned" -> b.stream("in", IN).groupBy((k, v) -> v, Grouped.with(S, S))
+          .aggregate(() -> "", (k, v, a) -> (a + v).length() > 6 ? null : a + v, store("agg", S)).toStream().to("out", OUT);
+      case "tumbling-count" -> b.stream("in", IN).groupByKey(Grouped.with(S, S)).windowedBy(tumbling(10, 0)).count().toStream().to("out", windowedLong(10));
+      case "tumbling-grace" -> b.stream("in", IN).groupBy((k, v) -> k, Grouped.with("by", S, S)).windowedBy(tumbling(10, 7))
+          .count(windows("w", L)).toStream().to("out", windowedLong(10));
+      case "hopping-count" -> b.stream("in", IN).groupByKey(Grouped.with(S, S)).windowedBy(tumbling(10, 5).advanceBy(Duration.ofMillis(3)))
+          .count(windows("w", L)).toStream().to("out", windowedLong(10));
+      case "window-reduce" -> b.stream("in", IN).groupByKey(Grouped.with(S, S)).windowedBy(tumbling(10, 5))
+          .reduce((x, y) -> y == null || x.length() > 4 ? null : x + y, windows("w", S)).toStream().to("out", windowedString(10));
+      case "window-aggregate-uncached" -> b.stream("in", IN).groupByKey(Grouped.with(S, S)).windowedBy(tumbling(10, 5))
+          .aggregate(() -> "", (k, v, a) -> a + text(v), windows("w", S).withCachingDisabled()).toStream().to("out", windowedString(10));
+      case "table" -> b.table("in", IN).filter((k, v) -> v.length() > 1).mapValues((k, v) -> k + v).toStream().to("out", OUT);
+      case "table-stored" -> b.table("in", IN, store("t", S)).filter((k, v) -> v.length() > 1, store("f", S))
+          .mapValues((k, v) -> k + v, store("m", S)).toStream((k, v) -> text(v)).to("out", OUT);
+      case "table-stored-uncached" -> b.table("in", IN).filterNot((k, v) -> v.length() > 1, store("f", S).withCachingDisabled()).toStream().to("out", OUT);
+      case "repartition" -> b.stream("in", IN).selectKey((k, v) -> v).repartition(Repartitioned.with(S, S)).mapValues(v -> v + "!")
+          .repartition(Repartitioned.<String, String>as("named").withKeySerde(S).withValueSerde(S)).to("out", OUT);
+      case "same-topic-twice" -> {
+        b.stream("in", IN).mapValues(v -> "1").to("one", OUT);
+        b.stream("in", IN).filter((k, v) -> k != null).groupByKey(Grouped.with(S, S)).count().toStream().to("two", Produced.with(S, L));
+      }
+      default -> throw new IllegalArgumentException(name);
+    }
+    return b.build();
+  }
+
+  static byte[] bytes(String hex) {
+    return hex.equals("-") ? null : HexFormat.of().parseHex(hex);
+  }
+
+  static String hex(byte[] bytes) {
+    return bytes == null ? "-" : HexFormat.of().formatHex(bytes);
+  }
+
+  public static void main(String[] args) throws Exception {
+    BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    PrintStream out = new PrintStream(new BufferedOutputStream(new FileOutputStream(FileDescriptor.out)), false);
+    for (String line; (line = in.readLine()) != null; ) {
+      Topology topology = build(line.substring("CASE ".length()));
+      Properties config = new Properties();
+      config.put(StreamsConfig.APPLICATION_ID_CONFIG, "app");
+      config.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, "unused:1");
+      config.put(StreamsConfig.STATE_DIR_CONFIG, args[0]);
+      try (TopologyTestDriver driver = new TopologyTestDriver(topology, config)) {
+        Map<String, TestInputTopic<byte[], byte[]>> inputs = new HashMap<>();
+        while (!(line = in.readLine()).equals("END")) {
+          String[] f = line.split("\t");
+          inputs.computeIfAbsent(f[0], t -> driver.createInputTopic(t, new ByteArraySerializer(), new ByteArraySerializer()))
+              .pipeInput(new TestRecord<>(bytes(f[1]), bytes(f[2]), null, Long.parseLong(f[3])));
+        }
+        out.println("DESCRIBE " + hex(topology.describe().toString().getBytes(StandardCharsets.UTF_8)));
+        for (String topic : new TreeSet<>(driver.producedTopicNames())) {
+          for (TestRecord<byte[], byte[]> r : driver.createOutputTopic(topic, new ByteArrayDeserializer(), new ByteArrayDeserializer()).readRecordsToList()) {
+            out.println("RECORD " + topic + "\t" + hex(r.key()) + "\t" + hex(r.value()) + "\t" + r.timestamp());
+          }
+        }
+        double dropped = driver.metrics().entrySet().stream()
+            .filter(e -> e.getKey().name().equals("dropped-records-total") && e.getKey().group().equals("stream-task-metrics"))
+            .mapToDouble(e -> (double) e.getValue().metricValue()).sum();
+        out.println("DROPPED " + (long) dropped);
+      }
+      out.println("DONE");
+      out.flush();
+    }
+  }
+}

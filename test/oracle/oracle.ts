@@ -1,0 +1,80 @@
+/** Runs Oracle.java and speaks its line protocol: one JVM for all cases. */
+import { type ChildProcessWithoutNullStreams, execFile, spawn } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+import { temporaryFolder } from '../support/programs.ts';
+
+const run = promisify(execFile);
+const LIBS = join(process.cwd(), '.cache/oracle/libs');
+const FOLDER = join(process.cwd(), 'test/oracle');
+
+export interface Input {
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly timestamp: number;
+}
+
+export interface Verdict {
+  readonly describe: string;
+  /** By topic, in order: key, value (hex, `-` for null), timestamp. */
+  readonly records: Readonly<Record<string, string[]>>;
+  readonly dropped: number;
+}
+
+export class Oracle {
+  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #lines: AsyncIterator<string>;
+  #errors = '';
+
+  private constructor(child: ChildProcessWithoutNullStreams) {
+    this.#process = child;
+    this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    child.stderr.on('data', (chunk) => {
+      this.#errors += String(chunk);
+    });
+  }
+
+  static async start(): Promise<Oracle> {
+    if (!existsSync(join(LIBS, 'kafka-streams-test-utils-3.6.2.jar'))) {
+      mkdirSync(LIBS, { recursive: true });
+      await run('mvn', [
+        '-q',
+        '-B',
+        '-f',
+        join(FOLDER, 'pom.xml'),
+        'dependency:copy-dependencies',
+        '-DincludeScope=runtime',
+        `-DoutputDirectory=${LIBS}`,
+      ]);
+    }
+    return new Oracle(spawn('java', ['-cp', `${LIBS}/*`, join(FOLDER, 'Oracle.java'), temporaryFolder()]));
+  }
+
+  async judge(topology: string, topic: string, inputs: readonly Input[]): Promise<Verdict> {
+    const hex = (bytes: Buffer | null): string => (bytes === null ? '-' : bytes.toString('hex'));
+    const lines = inputs.map(({ key, value, timestamp }) => `${topic}\t${hex(key)}\t${hex(value)}\t${timestamp}`);
+    this.#process.stdin.write(`${[`CASE ${topology}`, ...lines, 'END'].join('\n')}\n`);
+    let describe = '';
+    let dropped = 0;
+    const records: Record<string, string[]> = {};
+    for (;;) {
+      const { value: line, done } = await this.#lines.next();
+      if (done === true) throw new Error(`The oracle ended:\n${this.#errors}`);
+      if (line === 'DONE') return { describe, records, dropped };
+      const [kind, rest] = [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)];
+      if (kind === 'DESCRIBE') describe = Buffer.from(rest, 'hex').toString('utf8');
+      else if (kind === 'DROPPED') dropped = Number(rest);
+      else {
+        const [name, ...fields] = rest.split('\t');
+        (records[name!] ??= []).push(fields.join(' '));
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#process.stdin.end();
+    this.#process.kill();
+  }
+}
