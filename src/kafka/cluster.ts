@@ -6,7 +6,7 @@ import type { KafkaConfig } from 'kafkajs';
 import { Backoff } from '../backoff.ts';
 import { type Logger, silentLogger } from '../logger.ts';
 import { KafkaConnections } from './connections.ts';
-import { ErrorCode, KafkaConnectionError, KafkaError, KafkaProtocolError } from './errors.ts';
+import { ErrorCode, KafkaAuthenticationError, KafkaConnectionError, KafkaError, KafkaProtocolError } from './errors.ts';
 import { metadataRequest, type TopicMetadata } from './requests/03-metadata.ts';
 import { findCoordinatorRequest } from './requests/offsets.ts';
 import type { ApiRequest } from './requests/request.ts';
@@ -42,7 +42,8 @@ export class KafkaCluster {
         await this.refresh([]);
         return;
       } catch (error) {
-        if (!(error instanceof KafkaError) || !error.retriable || Date.now() >= deadline) throw error;
+        const refused = !(error instanceof KafkaError) || !error.retriable || error instanceof KafkaAuthenticationError;
+        if (refused || Date.now() >= deadline) throw error;
         this.logger.debug({ code: error.code }, error.message);
         await backoff.wait();
       }

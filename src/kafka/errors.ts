@@ -105,9 +105,10 @@ export class KafkaConnectionError extends KafkaError {
   }
 }
 
+/** The login was refused. At the start that is final; a client that runs rides it out, as a password may be on its way. */
 export class KafkaAuthenticationError extends KafkaError {
   constructor(message: string, cause?: unknown) {
-    super('MILLRACE_KAFKA_AUTHENTICATION', message, { cause });
+    super('MILLRACE_KAFKA_AUTHENTICATION', message, { retriable: true, cause });
   }
 }
 

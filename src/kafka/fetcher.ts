@@ -34,19 +34,6 @@ export interface FetcherOptions extends BatchOptions {
   readonly onReset?: (at: TopicPartition, offset: number, policy: OffsetResetPolicy) => void;
 }
 
-/** Leader moves and the like: look the leader up again, then go on. */
-const REFRESH_ON = new Set<number>([
-  ErrorCode.NOT_LEADER_OR_FOLLOWER,
-  ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-  ErrorCode.LEADER_NOT_AVAILABLE,
-  ErrorCode.REPLICA_NOT_AVAILABLE,
-  ErrorCode.KAFKA_STORAGE_ERROR,
-  ErrorCode.FENCED_LEADER_EPOCH,
-  ErrorCode.UNKNOWN_LEADER_EPOCH,
-  ErrorCode.OFFSET_NOT_AVAILABLE,
-  ErrorCode.UNKNOWN_SERVER_ERROR,
-]);
-
 const IDLE_MS = 100;
 
 export class Fetcher {
@@ -258,10 +245,9 @@ export class Fetcher {
         if (buffer.fetchOffset !== before || buffer.failed) served.add(buffer);
       } else if (response.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
         void this.#reset(buffer);
-      } else if (REFRESH_ON.has(response.errorCode)) {
-        this.#standBack(buffer, response.errorCode);
       } else {
-        throw new KafkaProtocolError(response.errorCode, `Fetching ${response.topic}-${response.partition}`, response);
+        // Leader moves, topics unknown for a while, rights taken away: what can come back is waited for.
+        this.#standBack(buffer, response.errorCode);
       }
     }
     if (served.size > 0) {

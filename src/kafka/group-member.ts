@@ -190,6 +190,8 @@ export class GroupMember {
     switch (errorCode) {
       case ErrorCode.UNKNOWN_MEMBER_ID:
         this.#memberId = '';
+        // The group may have gone on without this member: what it kept open may have been another's in between.
+        if (this.#generationId >= 0) this.#state = 'lost';
         this.#generationId = -1;
         return;
       case ErrorCode.ILLEGAL_GENERATION:
