@@ -92,7 +92,7 @@ function print(name: string, result: Result, base: number | undefined): void {
 
 process.stdout.write(`kafkajs settings: ${JSON.stringify(KAFKAJS_SETTINGS)}\n`);
 let plainBase: number | undefined;
-for (const name of args.loads.split(',')) {
+for (const name of args.loads.split(',').filter(Boolean)) {
   const load = loads[name]!;
   process.stdout.write(
     `\nload ${name}: ${load.records} records, ${load.keys} keys, ${load.spanMs / MINUTE} minutes, ${load.compression}\n`,

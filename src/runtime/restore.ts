@@ -124,24 +124,25 @@ async function restoreAll(
   let nextLog = Date.now() + LOG_EVERY_MS;
   while (open.length > 0) {
     alive();
-    let progress = false;
+    // The databases write in threads of their own, side by side, while the next batch is prepared here.
+    const writes: Promise<void>[] = [];
     for (const item of open) {
       const ops = takeBatch(item);
       if (ops === undefined) continue;
-      progress = true;
       const { task, store, buffer, from, end } = item;
-      await task.state.restore(store, ops, buffer.position);
+      writes.push(task.state.restore(store, ops, buffer.position));
       metrics.restored += ops.length;
       listener?.onProgress(buffer.topic, buffer.partition, buffer.position - from, Math.max(0, end - buffer.position));
     }
-    open = open.filter((item) => item.buffer.position < item.end);
     fetcher.wake();
+    await Promise.all(writes);
+    open = open.filter((item) => item.buffer.position < item.end);
     if (Date.now() > nextLog) {
       nextLog = Date.now() + LOG_EVERY_MS;
       const remaining = open.reduce((sum, item) => sum + item.end - item.buffer.position, 0);
       options.logger.info({ partitions: open.length, remaining }, 'restoring state');
     }
-    if (!progress) await fetcher.waitForData(POLL_MS);
+    if (writes.length === 0) await fetcher.waitForData(POLL_MS);
   }
 }
 
@@ -152,22 +153,12 @@ function takeBatch({ task, store, buffer, end }: Restoring): BackendOp[] | undef
   while (ops.length < BATCH_RECORDS && buffer.position < end) {
     const cursor = buffer.next();
     if (cursor === undefined) break;
-    const key = cursor.key();
-    if (key === null) continue;
-    const local = live.toLocal(key, cursor.value(), cursor.timestamp);
-    if (local === undefined) continue;
-    ops.push(
-      local.value === null
-        ? { type: 'del', key: local.key }
-        : { type: 'put', key: local.key, value: copied(local.value) },
-    );
+    if (cursor.keyLength < 0) continue;
+    const { buffer: bytes, keyStart, keyLength, valueStart, valueLength, timestamp } = cursor;
+    const op = live.toLocal(bytes, keyStart, keyLength, valueStart, valueLength, timestamp);
+    if (op !== undefined) ops.push(op);
   }
   return buffer.position === before ? undefined : ops;
-}
-
-/** Stores without timestamps hand the fetched bytes on: copy what outlives the fetch response. */
-function copied(value: Buffer): Buffer {
-  return Buffer.from(value);
 }
 
 async function retrying<T>(options: ResolvedOptions, alive: () => void, step: () => Promise<T>): Promise<T> {

@@ -5,7 +5,8 @@
 export type { BackendOp } from './backend.ts';
 export { CacheBudget } from './cache.ts';
 export * from './errors.ts';
-export { type ChangelogSink, type LiveEntry, LiveStore, type WriteContext } from './live-store.ts';
+export type { ChangelogSink, LiveEntry, WriteContext } from './live-entry.ts';
+export { LiveStore } from './live-store.ts';
 export * from './store.ts';
 export { KeyValueFacade, WindowFacade } from './store-facades.ts';
 export { TaskState, type TaskStateOptions } from './task-state.ts';

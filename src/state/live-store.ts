@@ -5,53 +5,13 @@
  * Keys of the cache are the key itself where its serde is primitive, else the key's bytes as a string. Windows have one
  * Map each, found by their start.
  */
-import { ByteWriter, latin1 } from '../bytes.ts';
+import { ByteWriter, copyBytes, latin1, writeInt64 } from '../bytes.ts';
 import { asDeserializationError, SerdeError } from '../serdes/index.ts';
+import type { BackendOp } from './backend.ts';
 import type { CacheBudget } from './cache.ts';
+import { type ChangelogSink, LiveEntry, type WriteContext } from './live-entry.ts';
 import type { AnyStoreDescription, KeyValueStoreDescription, WindowStoreDescription } from './store.ts';
 import type { StoreBytes } from './store-bytes.ts';
-
-/** Where a write came from; what a flush forwards and logs with. */
-export interface WriteContext {
-  readonly timestamp: number;
-}
-
-/** Takes a store's changes at a flush, as ranges of a reused buffer. Length −1 is a tombstone. */
-export interface ChangelogSink {
-  log(
-    store: string,
-    key: Buffer,
-    keyStart: number,
-    keyEnd: number,
-    value: Buffer,
-    valueStart: number,
-    valueLength: number,
-    timestamp: number,
-  ): void;
-}
-
-export class LiveEntry<K, V, C extends WriteContext> {
-  readonly key: K;
-  /** 0 in a key-value store. */
-  readonly windowStartMs: number;
-  value: V | null;
-  timestamp: number;
-  dirty = false;
-  /** Used since the last eviction looked. */
-  recent = true;
-  /** Order of the last write among all of the store. */
-  sequence = 0;
-  context: C | undefined;
-  sizeBytes: number;
-
-  constructor(key: K, windowStartMs: number, value: V | null, timestamp: number, sizeBytes: number) {
-    this.key = key;
-    this.windowStartMs = windowStartMs;
-    this.value = value;
-    this.timestamp = timestamp;
-    this.sizeBytes = sizeBytes;
-  }
-}
 
 export interface LiveStoreEnvironment<C extends WriteContext> {
   readonly bytes: StoreBytes;
@@ -229,25 +189,37 @@ export class LiveStore<K, V, C extends WriteContext> {
     this.#dirty = [];
   }
 
-  /** The local key and value of a changelog record, for restoring. Undefined: the window has expired already. */
+  /**
+   * The local key and value of a changelog record, for restoring; ranges of a fetch response, copied.
+   * @param valueLength −1 for a tombstone
+   * @returns undefined where the window has expired already
+   */
   toLocal(
-    changelogKey: Buffer,
-    value: Buffer | null,
+    buffer: Buffer,
+    keyStart: number,
+    keyLength: number,
+    valueStart: number,
+    valueLength: number,
     timestamp: number,
-  ): { key: Buffer; value: Buffer | null } | undefined {
-    const out = new ByteWriter(changelogKey.length + 24).bytes(this.#environment.bytes.prefix);
-    if (this.#description.type === 'window') {
-      const startMs = readStart(changelogKey, changelogKey.length);
+  ): BackendOp | undefined {
+    const { prefix } = this.#environment.bytes;
+    const isWindow = this.#description.type === 'window';
+    const head = prefix.length + (isWindow ? SEGMENT_BYTES : 0);
+    const key = Buffer.allocUnsafe(head + keyLength);
+    prefix.copy(key);
+    if (isWindow) {
+      const startMs = readStart(buffer, keyStart + keyLength);
       if (startMs > this.observedTimeMs) this.observedTimeMs = startMs;
       if (this.#isExpired(startMs)) return undefined;
-      out.int64(this.#segmentOf(startMs));
+      writeInt64(key, this.#segmentOf(startMs), prefix.length);
     }
-    const key = out.bytes(changelogKey).copy();
-    if (value === null) return { key, value: null };
-    const local = this.#description.timestamped
-      ? new ByteWriter(value.length + 8).int64(timestamp).bytes(value).copy()
-      : value;
-    return { key, value: local };
+    copyBytes(buffer, keyStart, keyStart + keyLength, key, head);
+    if (valueLength < 0) return { type: 'del', key };
+    const start = this.#description.timestamped ? TIMESTAMP_BYTES : 0;
+    const value = Buffer.allocUnsafe(start + valueLength);
+    if (start > 0) writeInt64(value, timestamp, 0);
+    copyBytes(buffer, valueStart, valueStart + valueLength, value, start);
+    return { type: 'put', key, value };
   }
 
   /** Entries with bytes in the given range of local keys (without prefix), flushed state only. */

@@ -1,7 +1,8 @@
 /** Stores as the Processor API, queries and tests see them: values are copies, nothing handed out is live. */
 import { latin1 } from '../bytes.ts';
 import { StateStoreClosedError } from './errors.ts';
-import type { LiveEntry, LiveStore, WriteContext } from './live-store.ts';
+import type { LiveEntry, WriteContext } from './live-entry.ts';
+import type { LiveStore } from './live-store.ts';
 import type { KeyValueStore, ValueAndTimestamp, WindowStore } from './store.ts';
 
 const EMPTY = Buffer.alloc(0);

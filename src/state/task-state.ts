@@ -9,7 +9,8 @@ import type { BackendOp, StateBackend } from './backend.ts';
 import { destroyLevelBackend, MemoryBackend, openLevelBackend } from './backend.ts';
 import type { CacheBudget } from './cache.ts';
 import { CorruptStateError } from './errors.ts';
-import { type ChangelogSink, LiveStore, type WriteContext } from './live-store.ts';
+import type { ChangelogSink, WriteContext } from './live-entry.ts';
+import { LiveStore } from './live-store.ts';
 import type { AnyStoreDescription } from './store.ts';
 import { StoreBytes } from './store-bytes.ts';
 
