@@ -1,2 +1,4 @@
 /** `millrace/testing`: run a topology in memory. */
+
+export * from './store-suites.ts';
 export * from './topology-test-driver.ts';
