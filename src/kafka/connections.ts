@@ -6,22 +6,33 @@
  * A pool has two sockets to a broker: Fetch goes out on one, everything else on the other. `connect()` is not shared
  * there (two callers open two sockets into one receive buffer), so every connect here runs behind one promise.
  */
+import type { Socket } from 'node:net';
 import { Kafka, type KafkaConfig, logLevel } from 'kafkajs';
 import { ByteWriter } from '../bytes.ts';
 import { messageOf } from '../errors.ts';
 import { KafkaAuthenticationError, KafkaConnectionError, KafkaError } from './errors.ts';
 import type { ApiRequest } from './requests/request.ts';
-import { WireReader } from './wire.ts';
+import { WireReader, writeString } from './wire.ts';
 
 interface Connection {
+  readonly clientId: string;
+  readonly socket: Socket;
+  readonly requestQueue: {
+    push(request: object): void;
+    /** Holds later requests back (KIP-219). */
+    maybeThrottle(throttleTimeMs: number): void;
+  };
   isConnected(): boolean;
   connect(): Promise<unknown>;
+  /** Does nothing without SASL, or within the session's lifetime. */
+  authenticate(): Promise<void>;
+  failIfNotConnected(): void;
+  nextCorrelationId(): number;
   rejectRequests(error: Error): void;
 }
 
 interface ConnectionPool {
   readonly pool: readonly Connection[];
-  send(protocol: object): Promise<unknown>;
   destroy(): Promise<void>;
 }
 
@@ -50,11 +61,12 @@ interface Node {
   readonly address: BrokerAddress | undefined;
   readonly broker: Broker;
   connecting: Promise<void> | undefined;
-  fetchConnecting: Promise<unknown> | undefined;
+  readonly socketConnecting: (Promise<unknown> | undefined)[];
 }
 
 const FETCH_KEY = 1;
 const FETCH_SOCKET = 1;
+const OTHER_SOCKET = 0;
 
 export class KafkaConnections {
   /** The brokers as configured, for messages. */
@@ -144,7 +156,7 @@ export class KafkaConnections {
       logger: this.#cluster.rootLogger,
       nodeId: address?.nodeId ?? null,
     });
-    return { address, broker, connecting: undefined, fetchConnecting: undefined };
+    return { address, broker, connecting: undefined, socketConnecting: [] };
   }
 
   async #sendTo<T>(node: Node, request: ApiRequest<T>): Promise<T> {
@@ -152,8 +164,9 @@ export class KafkaConnections {
     if (this.#closed) throw new KafkaConnectionError(`The connection to ${where} is closed.`);
     try {
       await connect(node);
-      if (request.apiKey === FETCH_KEY) await connectFetchSocket(node);
-      return (await node.broker.connectionPool.send(protocolOf(request))) as T;
+      const isFetch = request.apiKey === FETCH_KEY;
+      await connectSocket(node, isFetch ? FETCH_SOCKET : OTHER_SOCKET);
+      return await send(node.broker.connectionPool.pool[isFetch ? FETCH_SOCKET : OTHER_SOCKET]!, request);
     } catch (error) {
       throw translate(error, where);
     }
@@ -180,13 +193,14 @@ async function connect(node: Node): Promise<void> {
   await node.connecting;
 }
 
-async function connectFetchSocket(node: Node): Promise<void> {
-  const connection = node.broker.connectionPool.pool[FETCH_SOCKET]!;
+/** A pool's second socket, and a first one that was lost, are connected on their own. */
+async function connectSocket(node: Node, index: number): Promise<void> {
+  const connection = node.broker.connectionPool.pool[index]!;
   if (connection.isConnected()) return;
-  node.fetchConnecting ??= connection.connect().finally(() => {
-    node.fetchConnecting = undefined;
+  node.socketConnecting[index] ??= connection.connect().finally(() => {
+    node.socketConnecting[index] = undefined;
   });
-  await node.fetchConnecting;
+  await node.socketConnecting[index];
 }
 
 async function destroy(node: Node): Promise<void> {
@@ -195,32 +209,46 @@ async function destroy(node: Node): Promise<void> {
   await node.broker.connectionPool.destroy().catch(() => undefined);
 }
 
-/** kafkajs' own form of a request: the body is handed over as a ready buffer, the answer comes back as bytes. */
-function protocolOf<T>(request: ApiRequest<T>): object {
+/**
+ * What kafkajs' `Connection#send` does, but for its two copies of the body: header and parts go to the socket as they are.
+ *
+ *     size int32 | api key int16 | api version int16 | correlation id int32 | client id string | body
+ */
+async function send<T>(connection: Connection, request: ApiRequest<T>): Promise<T> {
+  await connection.authenticate();
+  connection.failIfNotConnected();
   const { apiKey, apiVersion, apiName } = request;
-  return {
-    request: {
-      apiKey,
-      apiVersion,
-      apiName,
-      encode: async () => {
-        const out = new ByteWriter(request.sizeHint);
-        request.write(out);
-        const body = out.buffer.subarray(0, out.position);
-        return { buf: body, buffer: body };
+  const correlationId = connection.nextCorrelationId();
+  const parts = partsOf(request);
+  const header = new ByteWriter(64).int32(0).int16(apiKey).int16(apiVersion).int32(correlationId);
+  writeString(header, connection.clientId);
+  const bodyBytes = parts.reduce((sum, part) => sum + part.length, 0);
+  header.buffer.writeInt32BE(header.position - 4 + bodyBytes, 0);
+  const { payload } = await new Promise<{ payload: Buffer }>((resolve, reject) => {
+    connection.requestQueue.push({
+      entry: { apiKey, apiName, apiVersion, correlationId, resolve, reject },
+      expectResponse: true,
+      requestTimeout: request.timeoutMs ?? null,
+      sendRequest: () => {
+        const { socket } = connection;
+        socket.cork();
+        socket.write(header.copy());
+        for (const part of parts) socket.write(part);
+        socket.uncork();
       },
-    },
-    response: {
-      decode: async (raw: Buffer) => {
-        const answer = request.read(new WireReader(raw));
-        // kafkajs holds later requests back for this long (KIP-219).
-        return { answer, clientSideThrottleTime: (answer as { throttleTimeMs?: number }).throttleTimeMs ?? 0 };
-      },
-      parse: async (decoded: { answer: T }) => decoded.answer,
-    },
-    requestTimeout: request.timeoutMs ?? null,
-    logResponseError: false,
-  };
+    });
+  });
+  const answer = request.read(new WireReader(payload));
+  connection.requestQueue.maybeThrottle((answer as { throttleTimeMs?: number }).throttleTimeMs ?? 0);
+  return answer;
+}
+
+/** The body in order; large runs of bytes stand alone, so that they are not copied. */
+function partsOf(request: ApiRequest<unknown>): Buffer[] {
+  if (request.parts !== undefined) return request.parts();
+  const out = new ByteWriter();
+  request.write(out);
+  return [out.buffer.subarray(0, out.position)];
 }
 
 function translate(error: unknown, where: string): KafkaError {

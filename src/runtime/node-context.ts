@@ -18,7 +18,7 @@ import type { Task } from './task.ts';
 export interface RuntimeNode {
   readonly name: string;
   readonly context: NodeContext;
-  process(record: StreamRecord<unknown, unknown>): void;
+  readonly processor: { process(record: StreamRecord<unknown, unknown>): void };
 }
 
 export class NodeContext implements InternalProcessorContext {
@@ -46,7 +46,7 @@ export class NodeContext implements InternalProcessorContext {
     const only = this.#onlyChild;
     if (only !== undefined && childName === undefined) {
       this.#task.currentNode = only.name;
-      only.process(record);
+      only.processor.process(record);
       return;
     }
     let found = childName === undefined;
@@ -54,7 +54,7 @@ export class NodeContext implements InternalProcessorContext {
       if (childName !== undefined && child.name !== childName) continue;
       found = true;
       this.#task.currentNode = child.name;
-      child.process(record);
+      child.processor.process(record);
     }
     if (!found) {
       throw new StreamsError(

@@ -32,7 +32,7 @@ import { TaskAssignor } from './task-assignor.ts';
 import { relieveCache, TaskGroup } from './task-scheduler.ts';
 
 const PROTOCOL = 'millrace';
-/** ms of processing before I/O gets its turn. */
+/** ms of processing for each sub-topology before I/O gets its turn. */
 const TURN_MS = 5;
 /** ms to wait for data where nothing can be processed (poll.ms). */
 const POLL_MS = 100;
@@ -143,7 +143,7 @@ export class StreamThread {
     await this.#member.poll();
     if (this.#stop.signal.aborted) return;
     const now = Date.now();
-    const processed = this.#process(now + TURN_MS);
+    const processed = this.#process();
     await this.#fetchSchemas();
     for (const { task } of this.#active.values()) {
       await task.punctuate('stream-time', task.streamTimeMs);
@@ -161,7 +161,9 @@ export class StreamThread {
     } else await nextTurn();
   }
 
-  #process(untilMs: number): number {
+  /** Each sub-topology gets its share of time: the first must not leave the rest of a pipeline to fall behind. */
+  #process(): number {
+    let untilMs = 0;
     const turn = {
       shouldYield: () => Date.now() >= untilMs || this.#producer.isFull || this.#commitSoon,
       maxTaskIdleMs: this.#options.maxTaskIdleMs,
@@ -171,7 +173,10 @@ export class StreamThread {
       },
     };
     let processed = 0;
-    for (const group of this.#groups) processed += group.run(turn);
+    for (const group of this.#groups) {
+      untilMs = Date.now() + TURN_MS;
+      processed += group.run(turn);
+    }
     return processed;
   }
 

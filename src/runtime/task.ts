@@ -139,11 +139,15 @@ export class Task {
       if (node.kind === 'processor') {
         const processor = node.supplier();
         this.#processors.push(processor);
-        this.#nodes.set(node.name, { name: node.name, context, process: (record) => processor.process(record) });
+        this.#nodes.set(node.name, { name: node.name, context, processor });
       } else if (node.kind === 'sink') {
-        this.#nodes.set(node.name, { name: node.name, context, process: this.#sinkProcess(node) });
+        this.#nodes.set(node.name, { name: node.name, context, processor: { process: this.#sinkProcess(node) } });
       } else {
-        this.#nodes.set(node.name, { name: node.name, context, process: (record) => context.forward(record) });
+        this.#nodes.set(node.name, {
+          name: node.name,
+          context,
+          processor: { process: (record) => context.forward(record) },
+        });
       }
     }
     for (const node of nodes) {
@@ -180,7 +184,7 @@ export class Task {
     if (timestamp > queue.partitionTimeMs) queue.partitionTimeMs = timestamp;
     if (timestamp > this.streamTimeMs) this.streamTimeMs = timestamp;
     try {
-      this.#nodes.get(queue.node.name)!.process(head!);
+      this.#nodes.get(queue.node.name)!.context.forward(head!);
     } catch (error) {
       throw this.#located(error, queue);
     }

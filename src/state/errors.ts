@@ -56,7 +56,8 @@ export function translateLevelError(directory: string, error: unknown): StateErr
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
   const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : '';
   const message = `${messageOf(error)} ${messageOf(cause)}`;
-  if (code === 'LEVEL_LOCKED' || /\block \S*LOCK\b/.test(message)) return new StateDirectoryLockedError(directory, error);
+  if (code === 'LEVEL_LOCKED' || /\block \S*LOCK\b/.test(message))
+    return new StateDirectoryLockedError(directory, error);
   if (code === 'LEVEL_CORRUPTION' || /corrupt|checksum|missing files|not a valid|truncated|CURRENT/i.test(message)) {
     return new CorruptStateError(directory, cause);
   }

@@ -1,4 +1,6 @@
 /** What a user reads when something is wrong at the start, and what happens to records that cannot be read. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { freePort, startKafka, type TestBroker } from '../support/kafka/broker.ts';
@@ -104,6 +106,10 @@ test('what cannot be read goes to metrics-dlq untouched; a state directory in us
   });
   await producer.disconnect();
 
+  const csv = join(temporaryFolder(), 'series.csv');
+  writeFileSync(csv, 'timestamp,value\n2014-02-14 14:30:00,1.5\n2014-02-14 14:30:05,2.5\n2014-02-14 14:30:10,3.5\n');
+  const replay = run('host-metrics', {}, ['--csv', csv, '--service', 'csv', '--metric', 'm', '--as-fast-as-possible']);
+  expect(await replay.exited).toBe(0);
   const host = run('host-metrics');
   const seen = new Map<string, { topic: string; value: Buffer; headers: Record<string, unknown> }[]>();
   const consumer = kafka.consumer({ groupId: 'reader' });
@@ -117,7 +123,11 @@ test('what cannot be read goes to metrics-dlq untouched; a state directory in us
   });
   await waitFor(
     () =>
-      seen.has('host:cpu') && seen.has('host:memory') && seen.has('s:m') && (seen.get('metrics-dlq')?.length ?? 0) >= 3,
+      seen.has('host:cpu') &&
+      seen.has('host:memory') &&
+      seen.has('csv:m') &&
+      seen.has('s:m') &&
+      (seen.get('metrics-dlq')?.length ?? 0) >= 3,
     60_000,
     `outputs, so far ${[...seen.keys()]}`,
   );

@@ -24,9 +24,18 @@ test('a client makes clusters, pools of two connections, and brokers, with the m
   const cluster = Reflect.get(kafka, symbol)({ metadataMaxAge: 1, allowAutoTopicCreation: false }) as Internals;
   const pool = await cluster.connectionPoolBuilder.build({ host: '127.0.0.1', port: 1, rack: null });
   expect(pool.pool).toHaveLength(2);
-  for (const method of ['isConnected', 'connect', 'rejectRequests', 'send'])
+  for (const method of [
+    'isConnected',
+    'connect',
+    'authenticate',
+    'failIfNotConnected',
+    'nextCorrelationId',
+    'rejectRequests',
+  ])
     expect(pool.pool[0]![method]).toBeInstanceOf(Function);
-  for (const method of ['send', 'destroy']) expect(pool[method]).toBeInstanceOf(Function);
+  expect(pool['destroy']).toBeInstanceOf(Function);
+  const queue = pool.pool[0]!['requestQueue'] as Record<string, unknown>;
+  for (const method of ['push', 'maybeThrottle']) expect(queue[method]).toBeInstanceOf(Function);
   const broker = cluster.brokerPool.createBroker({ connectionPool: pool, logger: cluster.rootLogger, nodeId: 1 });
   for (const method of ['isConnected', 'connect']) expect(broker[method]).toBeInstanceOf(Function);
 });

@@ -1,5 +1,6 @@
 /** Produce v8 (KIP-467: the answer names the records that were refused). */
 
+import { ByteWriter } from '../../bytes.ts';
 import { writeArray, writeNullableString, writeString } from '../wire.ts';
 import type { ApiRequest, Throttled } from './request.ts';
 
@@ -31,17 +32,24 @@ export function produceRequest(
     apiKey: 0,
     apiVersion: 8,
     apiName: 'Produce',
-    sizeHint: topics.reduce(
-      (sum, { partitions }) => partitions.reduce((bytes, { batch }) => bytes + batch.length + 64, sum + 300),
-      64,
-    ),
     write(out) {
+      for (const part of this.parts!()) out.bytes(part);
+    },
+    parts() {
+      const parts: Buffer[] = [];
+      let out = new ByteWriter();
       writeNullableString(out, options.transactionalId ?? null);
       out.int16(options.acks ?? -1).int32(options.timeoutMs);
       writeArray(out, topics, ({ topic, partitions }) => {
         writeString(out, topic);
-        writeArray(out, partitions, ({ partition, batch }) => out.int32(partition).int32(batch.length).bytes(batch));
+        writeArray(out, partitions, ({ partition, batch }) => {
+          out.int32(partition).int32(batch.length);
+          parts.push(out.buffer.subarray(0, out.position), batch);
+          out = new ByteWriter(64);
+        });
       });
+      parts.push(out.buffer.subarray(0, out.position));
+      return parts;
     },
     read(reader) {
       const partitions: ProducePartitionResponse[] = [];

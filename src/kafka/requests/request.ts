@@ -8,8 +8,8 @@ export interface ApiRequest<Response> {
   readonly apiName: string;
   /** ms; the client's own where it is left out. For answers that the broker holds back, such as JoinGroup's. */
   readonly timeoutMs?: number;
-  /** Bytes the body takes, about: a large one is not grown step by step. */
-  readonly sizeHint?: number;
+  /** The body as it goes to the socket, in place of `write`: for requests that carry batches. */
+  parts?(): Buffer[];
   write(out: ByteWriter): void;
   read(reader: WireReader): Response;
 }
