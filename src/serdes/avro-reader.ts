@@ -8,6 +8,7 @@
  */
 import type { Type } from 'avsc';
 import { DeserializationError } from './errors.ts';
+import { seenString } from './seen-strings.ts';
 
 /** Reads one value that fills bytes `start` to `end`. @throws DeserializationError */
 export type AvroReader = (buffer: Buffer, start: number, end: number) => unknown;
@@ -41,10 +42,11 @@ return (buffer, start, end) => {
   const fail = (why: string): never => {
     throw new DeserializationError(name, why);
   };
-  return new Function('fail', 'readLong', 'readLength', ...compiler.constants.keys(), source)(
+  return new Function('fail', 'readLong', 'readLength', 'seenString', ...compiler.constants.keys(), source)(
     fail,
     (s: State) => readLong(s, fail),
     (s: State) => readLength(s, fail),
+    seenString,
     ...compiler.constants.values(),
   ) as AvroReader;
 }
@@ -115,9 +117,7 @@ class Compiler {
       case 'double':
         return this.#function("const at = s.p; if ((s.p += 8) > s.e) fail('cut off'); return s.b.readDoubleLE(at);");
       case 'string':
-        return this.#function(
-          "const n = readLength(s), at = s.p; s.p = at + n; return n === 0 ? '' : s.b.utf8Slice(at, at + n);",
-        );
+        return this.#function('const n = readLength(s), at = s.p; s.p = at + n; return seenString(s.b, at, at + n);');
       case 'bytes':
         return this.#function(
           'const n = readLength(s), at = s.p; s.p = at + n; return Buffer.from(s.b.subarray(at, at + n));',

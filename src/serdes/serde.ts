@@ -4,7 +4,7 @@
  */
 import type { ByteWriter } from '../bytes.ts';
 import { DeserializationError, SerializationError } from './errors.ts';
-import { keyString } from './key-strings.ts';
+import { seenString } from './seen-strings.ts';
 
 /** Which half of a record; Avro subjects are named by it. */
 export type Side = 'key' | 'value';
@@ -76,7 +76,7 @@ const STRING: Serde<string> = {
     out.utf8(value);
   },
   read: (buffer, start, end, _topic, side) =>
-    side === 'key' ? keyString(buffer, start, end) : buffer.toString('utf8', start, end),
+    side === 'key' ? seenString(buffer, start, end) : buffer.toString('utf8', start, end),
   sizeOf: (value) => value.length + 16,
 };
 

@@ -1,19 +1,19 @@
 /**
- * Strings of recently seen keys, found by their bytes. Keys repeat: comparing some twenty bytes is cheaper than the call
- * that decodes them, and the string that comes back has its hash already when a store's Map asks for it.
+ * Strings seen lately, found by their bytes. Keys repeat, and so do names in values: comparing some twenty bytes is cheaper
+ * than the call that decodes them, and the string that comes back has its hash already when a Map asks for it.
  */
 
 const SLOTS = 4096;
-const MAX_KEY_BYTES = 64;
+const MAX_BYTES = 32;
 
 const lengths = new Uint8Array(SLOTS);
-const bytes = new Uint8Array(SLOTS * MAX_KEY_BYTES);
+const bytes = new Uint8Array(SLOTS * MAX_BYTES);
 const strings: string[] = new Array<string>(SLOTS).fill('');
 
 /** Hot. The UTF-8 string of bytes `start` to `end`. */
-export function keyString(buffer: Buffer, start: number, end: number): string {
+export function seenString(buffer: Buffer, start: number, end: number): string {
   const length = end - start;
-  if (length > MAX_KEY_BYTES || length === 0) return buffer.toString('utf8', start, end);
+  if (length > MAX_BYTES || length === 0) return buffer.toString('utf8', start, end);
   let hash = length;
   let next = start;
   for (; next + 4 <= end; next += 4) {
@@ -23,7 +23,7 @@ export function keyString(buffer: Buffer, start: number, end: number): string {
   }
   for (; next < end; next++) hash = Math.imul(hash ^ buffer[next]!, 0x9e3779b1);
   const slot = (hash ^ (hash >>> 15)) & (SLOTS - 1);
-  const at = slot * MAX_KEY_BYTES;
+  const at = slot * MAX_BYTES;
   if (lengths[slot] === length) {
     let i = 0;
     while (i < length && bytes[at + i] === buffer[start + i]) i++;
