@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Kafka, logLevel } from 'kafkajs';
 import { KafkaStreams, SchemaRegistry, type Topology } from '../src/index.ts';
-import { Fetcher, KafkaCluster, listOffsets } from '../src/kafka/index.ts';
+import { Fetcher, KafkaCluster } from '../src/kafka/index.ts';
 import { Measurement, type Result } from './measure.ts';
 import { aggregationByKey, aggregationByValue } from './topologies.ts';
 
@@ -109,7 +109,7 @@ async function runStreams(topology: Topology, brokers: string[], expected: numbe
 
 /** (f) Restoring a changelog into an empty state directory. The application has no input left. */
 export function restore(applicationId: string, topology: (registry: SchemaRegistry, topic: string) => Topology): Case {
-  return async ({ brokers, registryUrl, topic, records }) => {
+  return async ({ brokers, registryUrl, topic }) => {
     const streams = new KafkaStreams(topology(new SchemaRegistry({ url: registryUrl }), topic), {
       applicationId,
       kafka: { brokers },
@@ -124,20 +124,8 @@ export function restore(applicationId: string, topology: (registry: SchemaRegist
     const measurement = new Measurement();
     await streams.start();
     await running;
-    const result = measurement.end(streams.metrics().restoreTotal, records === 0 ? '' : undefined);
+    const result = measurement.end(streams.metrics().restoreTotal);
     await streams.close();
     return result;
   };
-}
-
-export async function endOffset(brokers: string[], topic: string, partitions: number): Promise<number> {
-  const cluster = new KafkaCluster({ kafka: { brokers } });
-  await cluster.connect();
-  const offsets = await listOffsets(
-    cluster,
-    Array.from({ length: partitions }, (_, partition) => ({ topic, partition })),
-    'latest',
-  );
-  await cluster.close();
-  return [...offsets.values()].reduce((sum, offset) => sum + offset, 0);
 }

@@ -118,8 +118,4 @@ export class NodeContext implements InternalProcessorContext {
     this.#task.operatorTimes.push(time);
     return time;
   }
-
-  currentContext(): ProcessingContext {
-    return this.#task.context;
-  }
 }

@@ -88,7 +88,6 @@ export interface InternalProcessorContext<KOut = unknown, VOut = unknown> extend
   withContext(context: ProcessingContext, run: () => void): void;
   /** An operator's own stream time, kept over restarts; −1 at first. */
   operatorTime(): OperatorTime;
-  currentContext(): ProcessingContext;
 }
 
 export type DropReason =
@@ -97,7 +96,6 @@ export type DropReason =
   | 'null-key-or-value'
   | 'late'
   | 'expired'
-  | 'invalid-timestamp'
   | 'deserialization'
   | 'negative-timestamp';
 
