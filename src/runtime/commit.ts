@@ -1,11 +1,8 @@
 /** The parts of a commit: a task's positions, sending them, and what the changelogs hold of it. */
-import { Backoff } from '../backoff.ts';
-import { messageOf } from '../errors.ts';
 import {
   commitOffsets,
   type GroupMember,
   type KafkaCluster,
-  KafkaError,
   MemberFencedError,
   type OffsetAndMetadata,
   type Producer,
@@ -13,10 +10,8 @@ import {
 } from '../kafka/index.ts';
 import type { Logger } from '../logger.ts';
 import { encodeCommitMetadata } from './commit-metadata.ts';
+import { rideOut } from './ride-out.ts';
 import type { Task } from './task.ts';
-
-/** Tries after which a member that the group waits for gives up: its tasks are processed again elsewhere. */
-const MAX_TRIES_WHILE_REBALANCING = 5;
 
 /** Where the task stands in its partitions, with its times. */
 export function positionsOf(task: Task): (TopicPartition & OffsetAndMetadata)[] {
@@ -29,28 +24,24 @@ export function positionsOf(task: Task): (TopicPartition & OffsetAndMetadata)[] 
   }));
 }
 
-/** Retries while brokers are away. @throws MemberFencedError the group has gone on without this member */
+/**
+ * Retries while brokers are away, for as long as the group still has this member.
+ * @throws MemberFencedError the group has gone on without it
+ */
 export async function commitPositions(
   cluster: KafkaCluster,
   member: GroupMember,
   positions: readonly (TopicPartition & OffsetAndMetadata)[],
   logger: Logger,
+  signal: AbortSignal,
 ): Promise<void> {
-  const backoff = new Backoff();
-  for (;;) {
-    try {
-      await commitOffsets(cluster, member.identity, positions);
-      return;
-    } catch (error) {
-      if (!(error instanceof KafkaError) || !error.retriable || error instanceof MemberFencedError) throw error;
-      if (member.needsRejoin && backoff.attempt > MAX_TRIES_WHILE_REBALANCING) {
-        throw new MemberFencedError('The group rebalanced before the commit.', error);
-      }
-      member.progress();
-      logger[backoff.attempt < 2 ? 'debug' : 'warn']({ error: messageOf(error) }, 'commit failed, trying again');
-      await backoff.wait();
-    }
-  }
+  await rideOut(() => commitOffsets(cluster, member.identity, positions), {
+    what: 'committing',
+    logger,
+    signal,
+    alive: () => member.progress(),
+    isFinal: (error) => error instanceof MemberFencedError,
+  });
 }
 
 /** By changelog topic, the offset behind the last record that the broker is known to have of this task. */

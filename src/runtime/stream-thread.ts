@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { aborted, delay } from '../backoff.ts';
+import { MillraceError } from '../errors.ts';
 import {
   decodeAssignment,
   Fetcher,
@@ -26,6 +27,7 @@ import type { HandlerResponse, ResolvedOptions, UndecodableRecord } from './opti
 import { RecordCollector } from './record-collector.ts';
 import { RepartitionPurge } from './repartition-purge.ts';
 import { type RestoreListener, restoreTasks } from './restore.ts';
+import { rideOut, unlessStopped } from './ride-out.ts';
 import { StartPositions } from './start-positions.ts';
 import { Task, type TaskId, taskName } from './task.ts';
 import { TaskAssignor } from './task-assignor.ts';
@@ -36,8 +38,8 @@ const PROTOCOL = 'millrace';
 const TURN_MS = 5;
 /** ms to wait for data where nothing can be processed (poll.ms). */
 const POLL_MS = 100;
-/** ms that closing waits for the last commit. */
-const CLOSE_MS = 15_000;
+/** ms that closing waits for records to be written. */
+const CLOSE_MS = 10_000;
 
 export interface StreamThreadOptions {
   readonly topology: Topology;
@@ -124,7 +126,8 @@ export class StreamThread {
       await this.#closeCleanly();
     } catch (error) {
       await this.#closeDirty();
-      throw error;
+      if (!this.#stop.signal.aborted || !(error instanceof MillraceError) || !error.retriable) throw error;
+      this.#options.logger.warn({ code: error.code }, error.message);
     }
   }
 
@@ -152,7 +155,7 @@ export class StreamThread {
     }
     if (this.#budget.isOver) this.#relieve();
     if (now >= this.#nextCommitMs || this.#commitSoon) await this.#commit();
-    if (this.#producer.isFull) await this.#producer.drained();
+    if (this.#producer.isFull) await this.#unlessStopped(this.#producer.drained());
     if (this.#producer.failure !== undefined) throw this.#producer.failure;
     if (await this.#assignor.isOutdated(now)) this.#member.requestRejoin(false);
     this.#fetcher.wake();
@@ -211,10 +214,10 @@ export class StreamThread {
     const active = [...this.#active.values()];
     if (active.length === 0) return;
     for (const { task } of active) task.flush();
-    await this.#producer.flush();
+    await this.#unlessStopped(this.#producer.flush());
     const positions = active.flatMap(({ task }) => positionsOf(task));
     try {
-      await commitPositions(this.#admin, this.#member, positions, this.#options.logger);
+      await commitPositions(this.#admin, this.#member, positions, this.#options.logger, this.#stop.signal);
     } catch (error) {
       if (!(error instanceof MemberFencedError)) throw error;
       this.#options.logger.warn({ code: error.code }, error.message);
@@ -248,7 +251,7 @@ export class StreamThread {
   async #assigned(bytes: Buffer): Promise<void> {
     const { topology, metrics, restoreListener } = this.#settings;
     const partitions = decodeAssignment(bytes);
-    await this.#assignor.refreshTopics();
+    await this.#rideOut('looking at the topics', () => this.#assignor.refreshTopics());
     const wanted = new Map<string, { id: TaskId; partitions: TopicPartition[] }>();
     for (const at of partitions) {
       const sub = topology.subTopologies.find((s) => sourceTopics(s, this.#names, [at.topic]).includes(at.topic));
@@ -311,7 +314,8 @@ export class StreamThread {
     const changelogs = tasks.flatMap((task) =>
       [...task.state.stores.values()].flatMap((store) => this.#names.changelog(store.description) ?? []),
     );
-    await this.#producer.prepare([...new Set([...changelogs, ...this.#assignor.fixedSinks()])]);
+    const written = [...new Set([...changelogs, ...this.#assignor.fixedSinks()])];
+    await this.#rideOut('looking at the topics to write', () => this.#producer.prepare(written));
     const { positions, commitSoon } = await this.#startPositions.resolve(all, () => this.#member.progress());
     if (commitSoon) this.#commitSoon = true;
     tasks.forEach((task, index) => {
@@ -384,10 +388,18 @@ export class StreamThread {
   }
 
   async #closeCleanly(): Promise<void> {
-    // With brokers away the last commit cannot be had: what it would have kept is processed again.
-    if (!this.#member.needsRejoin) await Promise.race([this.#commit(), delay(CLOSE_MS)]);
+    if (!this.#member.needsRejoin) await this.#commit();
     await this.#closeTasks([...this.#active.keys()]);
     await this.#closeClients();
+  }
+
+  #unlessStopped(waiting: Promise<void>): Promise<void> {
+    return unlessStopped('writing', waiting, this.#stop.signal, CLOSE_MS);
+  }
+
+  #rideOut<T>(what: string, step: () => Promise<T>): Promise<T> {
+    const { logger } = this.#options;
+    return rideOut(step, { what, logger, signal: this.#stop.signal, alive: () => this.#member.progress() });
   }
 
   async #closeDirty(): Promise<void> {
