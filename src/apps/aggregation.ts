@@ -7,6 +7,8 @@ import { createLogger, kafkaConfig, milliseconds, text } from './environment.ts'
 import { explain, onStopSignal, runProgram } from './program.ts';
 
 const REPORT_MS = 60_000;
+/** A wrong address is to be said well within fifteen seconds. */
+const START_TIMEOUT_MS = 7_000;
 
 await runProgram(async () => {
   const { env } = process;
@@ -21,6 +23,7 @@ await runProgram(async () => {
     applicationId: text(env, 'APPLICATION_ID', 'metrics-aggregation'),
     kafka: kafkaConfig(env),
     stateDir: text(env, 'STATE_DIR', join(tmpdir(), 'millrace')),
+    startTimeoutMs: START_TIMEOUT_MS,
     sessionTimeoutMs: milliseconds(env, 'SESSION_TIMEOUT_MS', 45_000),
     commitIntervalMs: milliseconds(env, 'COMMIT_INTERVAL_MS', 30_000),
     heartbeatIntervalMs: Math.min(3_000, milliseconds(env, 'SESSION_TIMEOUT_MS', 45_000) / 3),
