@@ -43,25 +43,39 @@ export class AggregateProcessor<K, V, A> implements Processor<K | null, V | null
       this.#context.drop('null-key-or-value');
       return;
     }
-    const store = this.#store;
-    const entry = store.find(key, 0);
-    const fresh = entry === undefined || entry.value === null;
-    const timestamp = fresh || record.timestamp > entry.timestamp ? record.timestamp : entry.timestamp;
-    const { initial, add } = this.#aggregation;
-    const aggregate = fresh
-      ? initial === null
-        ? store.copyOf(value as unknown as A)
-        : own(store, value, add(key, value, initial()))
-      : own(store, value, add(key, value, entry.value!));
-    store.put(key, 0, aggregate, timestamp, entry);
-    if (!this.#caching)
-      this.#context.forward(
-        record.withValue({ newValue: aggregate, oldValue: null }).withKey(key).withTimestamp(timestamp),
-      );
+    const update = aggregateInto(this.#store, key, 0, value, record.timestamp, this.#aggregation, !this.#caching);
+    if (update === undefined) return;
+    this.#context.forward(record.withValue(update.change).withKey(key).withTimestamp(update.timestamp));
   }
 }
 
+/**
+ * Hot. Adds a value to the key's aggregate (and window), and stores it.
+ * @param wantsUpdate false where a flush forwards: nothing is allocated
+ * @returns the update, with the latest timestamp of the aggregate's records
+ */
+export function aggregateInto<K, V, A>(
+  store: LiveStore<K, A, ProcessingContext>,
+  key: K,
+  windowStartMs: number,
+  value: V,
+  recordTimestamp: number,
+  { initial, add }: Aggregation<K, V, A>,
+  wantsUpdate: boolean,
+): { readonly change: Change<A>; readonly timestamp: number } | undefined {
+  const entry = store.find(key, windowStartMs);
+  const fresh = entry === undefined || entry.value === null;
+  const timestamp = fresh || recordTimestamp > entry.timestamp ? recordTimestamp : entry.timestamp;
+  const aggregate = fresh
+    ? initial === null
+      ? store.copyOf(value as unknown as A)
+      : own(store, value, add(key, value, initial()))
+    : own(store, value, add(key, value, entry.value!));
+  store.put(key, windowStartMs, aggregate, timestamp, entry);
+  return wantsUpdate ? { change: { newValue: aggregate, oldValue: null }, timestamp } : undefined;
+}
+
 /** An aggregate that is the record's own value becomes a copy: the object in a store belongs to that store alone. */
-export function own<K, A>(store: LiveStore<K, A, ProcessingContext>, value: unknown, aggregate: A): A {
+function own<K, A>(store: LiveStore<K, A, ProcessingContext>, value: unknown, aggregate: A): A {
   return aggregate === value ? store.copyOf(aggregate) : aggregate;
 }

@@ -14,7 +14,7 @@ import type {
   ProcessorContext,
   StreamRecord,
 } from '../topology/index.ts';
-import { type Aggregation, own } from './aggregate.ts';
+import { type Aggregation, aggregateInto } from './aggregate.ts';
 import { forwardFlushes } from './table-forwarding.ts';
 
 export interface WindowSizes {
@@ -66,22 +66,18 @@ export class WindowAggregateProcessor<K, V, A> implements Processor<K | null, V,
   }
 
   #update(record: StreamRecord<K | null, V>, key: K, startMs: number): void {
-    const store = this.#store;
-    const entry = store.find(key, startMs);
-    const fresh = entry === undefined || entry.value === null;
-    const timestamp = fresh || record.timestamp > entry.timestamp ? record.timestamp : entry.timestamp;
-    const { initial, add } = this.#aggregation;
-    const { value } = record;
-    const aggregate = fresh
-      ? initial === null
-        ? store.copyOf(value as unknown as A)
-        : own(store, value, add(key, value, initial()))
-      : own(store, value, add(key, value, entry.value!));
-    store.put(key, startMs, aggregate, timestamp, entry);
-    if (!this.#caching) {
-      const change = { newValue: aggregate, oldValue: null };
-      this.#context.forward(record.withKey(this.#windowed(key, startMs)).withValue(change).withTimestamp(timestamp));
-    }
+    const update = aggregateInto(
+      this.#store,
+      key,
+      startMs,
+      record.value,
+      record.timestamp,
+      this.#aggregation,
+      !this.#caching,
+    );
+    if (update === undefined) return;
+    const windowed = this.#windowed(key, startMs);
+    this.#context.forward(record.withKey(windowed).withValue(update.change).withTimestamp(update.timestamp));
   }
 
   #windowed(key: K, startMs: number): Windowed<K> {

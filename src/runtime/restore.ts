@@ -2,13 +2,10 @@
  * Brings stores up to date from their changelogs: from the position the local database carries to the end of the log,
  * in batches. Where the position cannot be trusted, the store is rebuilt from the beginning.
  */
-import { Backoff } from '../backoff.ts';
-import { messageOf } from '../errors.ts';
 import {
   describeTopicConfigs,
   Fetcher,
   KafkaCluster,
-  type KafkaError,
   listOffsets,
   type PartitionBuffer,
   partitionKey,
@@ -16,6 +13,7 @@ import {
 import type { BackendOp } from '../state/index.ts';
 import type { Metrics } from './metrics.ts';
 import type { ResolvedOptions } from './options.ts';
+import { type RideOutOptions, rideOut } from './ride-out.ts';
 import type { Task } from './task.ts';
 
 const BATCH_RECORDS = 10_000;
@@ -52,14 +50,14 @@ export function restoreFrom(
   return { offset: position, wipe: false };
 }
 
-/** Restores every store of the tasks. Retries while brokers are away; `alive` is called in every turn. */
+/** Restores every store of the tasks. Rides outages out. */
 export async function restoreTasks(
   tasks: readonly Task[],
   options: ResolvedOptions,
   admin: KafkaCluster,
   metrics: Metrics,
   listener: RestoreListener | undefined,
-  alive: () => void,
+  riding: RideOutOptions,
 ): Promise<void> {
   const logged = tasks.flatMap((task) =>
     [...task.state.stores.keys()].flatMap((store) => {
@@ -71,11 +69,15 @@ export async function restoreTasks(
     for (const task of tasks) task.state.restored();
     return;
   }
-  const [starts, ends, configs] = await retrying(options, alive, async () => [
-    await listOffsets(admin, logged, 'earliest'),
-    await listOffsets(admin, logged, 'latest'),
-    await describeTopicConfigs(admin, [...new Set(logged.map((l) => l.topic))]),
-  ]);
+  const [starts, ends, configs] = await rideOut(
+    async () =>
+      [
+        await listOffsets(admin, logged, 'earliest'),
+        await listOffsets(admin, logged, 'latest'),
+        await describeTopicConfigs(admin, [...new Set(logged.map((l) => l.topic))]),
+      ] as const,
+    riding,
+  );
   const cluster = new KafkaCluster({ kafka: options.kafka, logger: options.logger });
   const fetcher = new Fetcher(cluster, {
     resetPolicy: () => 'earliest',
@@ -104,7 +106,7 @@ export async function restoreTasks(
       if (plan.offset < end)
         restoring.push({ task, store, buffer: fetcher.add({ topic, partition }, plan.offset), from: plan.offset, end });
     }
-    if (restoring.length > 0) await restoreAll(restoring, fetcher, options, metrics, listener, alive);
+    if (restoring.length > 0) await restoreAll(restoring, fetcher, options, metrics, listener, riding);
     for (const task of tasks) task.state.restored();
   } finally {
     await fetcher.close();
@@ -117,13 +119,13 @@ async function restoreAll(
   options: ResolvedOptions,
   metrics: Metrics,
   listener: RestoreListener | undefined,
-  alive: () => void,
+  riding: RideOutOptions,
 ): Promise<void> {
-  await retrying(options, alive, () => fetcher.start());
+  await rideOut(() => fetcher.start(), riding);
   let open = restoring;
   let nextLog = Date.now() + LOG_EVERY_MS;
   while (open.length > 0) {
-    alive();
+    riding.alive();
     // The databases write in threads of their own, side by side, while the next batch is prepared here.
     const writes: Promise<void>[] = [];
     for (const item of open) {
@@ -159,18 +161,4 @@ function takeBatch({ task, store, buffer, end }: Restoring): BackendOp[] | undef
     if (op !== undefined) ops.push(op);
   }
   return buffer.position === before ? undefined : ops;
-}
-
-async function retrying<T>(options: ResolvedOptions, alive: () => void, step: () => Promise<T>): Promise<T> {
-  const backoff = new Backoff();
-  for (;;) {
-    try {
-      return await step();
-    } catch (error) {
-      if ((error as KafkaError).retriable !== true) throw error;
-      alive();
-      options.logger.warn({ error: messageOf(error) }, 'restoring has to wait, trying again');
-      await backoff.wait();
-    }
-  }
 }

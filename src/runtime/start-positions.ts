@@ -1,9 +1,7 @@
 /** Where a task begins in its partitions: at the committed position, else by the reset policy of the source. */
-import { Backoff } from '../backoff.ts';
 import {
   fetchCommitted,
   type KafkaCluster,
-  KafkaError,
   listOffsets,
   type OffsetAndMetadata,
   type OffsetResetPolicy,
@@ -28,28 +26,6 @@ export class StartPositions {
     this.#cluster = cluster;
   }
 
-  /**
-   * Retries while brokers are away; `alive` is called in every turn.
-   * @returns `commitSoon` where a position was resolved by 'latest': unless it is committed at once, a crash before the
-   *   first commit would resolve it anew and skip what came in between
-   * @throws StreamsError MILLRACE_RUNTIME_NO_POSITION
-   */
-  async resolve(
-    partitions: readonly TopicPartition[],
-    alive: () => void,
-  ): Promise<{ readonly positions: ReadonlyMap<string, OffsetAndMetadata>; readonly commitSoon: boolean }> {
-    const backoff = new Backoff();
-    for (;;) {
-      try {
-        return await this.#resolve(partitions);
-      } catch (error) {
-        if (!(error instanceof KafkaError) || !error.retriable) throw error;
-        alive();
-        await backoff.wait();
-      }
-    }
-  }
-
   /** The policy of the source that reads the topic; repartition topics are read from the beginning. */
   resetPolicy(topic: string): OffsetResetPolicy {
     for (const sub of this.#topology.subTopologies) {
@@ -63,7 +39,14 @@ export class StartPositions {
     return this.#options.offsetReset;
   }
 
-  async #resolve(partitions: readonly TopicPartition[]) {
+  /**
+   * @returns `commitSoon` where a position was resolved by 'latest': unless it is committed at once, a crash before the
+   *   first commit would resolve it anew and skip what came in between
+   * @throws StreamsError MILLRACE_RUNTIME_NO_POSITION
+   */
+  async resolve(
+    partitions: readonly TopicPartition[],
+  ): Promise<{ readonly positions: ReadonlyMap<string, OffsetAndMetadata>; readonly commitSoon: boolean }> {
     const positions = await fetchCommitted(this.#cluster, this.#options.applicationId, partitions);
     let commitSoon = false;
     for (const policy of ['earliest', 'latest'] as const) {

@@ -27,7 +27,7 @@ import type { HandlerResponse, ResolvedOptions, UndecodableRecord } from './opti
 import { RecordCollector } from './record-collector.ts';
 import { RepartitionPurge } from './repartition-purge.ts';
 import { type RestoreListener, restoreTasks } from './restore.ts';
-import { rideOut, unlessStopped } from './ride-out.ts';
+import { type RideOutOptions, rideOut, unlessStopped } from './ride-out.ts';
 import { StartPositions } from './start-positions.ts';
 import { Task, type TaskId, taskName } from './task.ts';
 import { TaskAssignor } from './task-assignor.ts';
@@ -266,8 +266,7 @@ export class StreamThread {
     const opened: Task[] = [];
     try {
       for (const { id } of fresh) opened.push(await this.#openTask(id));
-      const alive = (): void => this.#member.progress();
-      await restoreTasks(opened, this.#options, this.#admin, metrics, restoreListener, alive);
+      await restoreTasks(opened, this.#options, this.#admin, metrics, restoreListener, this.#riding('restoring'));
       await this.#startTasks(
         opened,
         fresh.map((task) => task.partitions),
@@ -316,7 +315,9 @@ export class StreamThread {
     );
     const written = [...new Set([...changelogs, ...this.#assignor.fixedSinks()])];
     await this.#rideOut('looking at the topics to write', () => this.#producer.prepare(written));
-    const { positions, commitSoon } = await this.#startPositions.resolve(all, () => this.#member.progress());
+    const { positions, commitSoon } = await this.#rideOut('looking up positions', () =>
+      this.#startPositions.resolve(all),
+    );
     if (commitSoon) this.#commitSoon = true;
     tasks.forEach((task, index) => {
       const buffers: PartitionBuffer[] = [];
@@ -398,8 +399,11 @@ export class StreamThread {
   }
 
   #rideOut<T>(what: string, step: () => Promise<T>): Promise<T> {
-    const { logger } = this.#options;
-    return rideOut(step, { what, logger, signal: this.#stop.signal, alive: () => this.#member.progress() });
+    return rideOut(step, this.#riding(what));
+  }
+
+  #riding(what: string): RideOutOptions {
+    return { what, logger: this.#options.logger, signal: this.#stop.signal, alive: () => this.#member.progress() };
   }
 
   async #closeDirty(): Promise<void> {

@@ -10,10 +10,13 @@ const EMPTY = Buffer.alloc(0);
 abstract class Facade<K, V> {
   readonly name: string;
   #live: LiveStore<K, V, WriteContext> | undefined;
+  readonly #now: () => number;
 
-  constructor(live: LiveStore<K, V, WriteContext>) {
+  /** @param now the timestamp of the record being processed */
+  constructor(live: LiveStore<K, V, WriteContext>, now: () => number) {
     this.name = live.name;
     this.#live = live;
+    this.#now = now;
   }
 
   /** Every later call throws StateStoreClosedError. */
@@ -32,11 +35,8 @@ abstract class Facade<K, V> {
 
   protected write(key: K, windowStartMs: number, value: V | null): void {
     const { live } = this;
-    // A delete must know whether there is something to delete under this key; a put need not.
-    live.put(key, windowStartMs, value === null ? null : live.copyOf(value), this.writeTimestamp());
+    live.put(key, windowStartMs, value === null ? null : live.copyOf(value), this.#now());
   }
-
-  protected abstract writeTimestamp(): number;
 
   /** Stored entries with the live ones laid over them, in the order of their bytes. */
   protected async *merged(from: Buffer, to: Buffer | undefined): AsyncIterable<LiveEntry<K, V, WriteContext>> {
@@ -66,14 +66,6 @@ abstract class Facade<K, V> {
 }
 
 export class KeyValueFacade<K, V> extends Facade<K, V> implements KeyValueStore<K, V> {
-  readonly #now: () => number;
-
-  /** @param now the timestamp of the record being processed */
-  constructor(live: LiveStore<K, V, WriteContext>, now: () => number) {
-    super(live);
-    this.#now = now;
-  }
-
   get(key: K): V | null {
     return this.copied(this.live.find(key, 0));
   }
@@ -113,20 +105,9 @@ export class KeyValueFacade<K, V> extends Facade<K, V> implements KeyValueStore<
   async *#entries(from: Buffer, to: Buffer | undefined): AsyncIterable<readonly [K, V]> {
     for await (const entry of this.merged(from, to)) yield [entry.key, this.copied(entry)!];
   }
-
-  protected writeTimestamp(): number {
-    return this.#now();
-  }
 }
 
 export class WindowFacade<K, V> extends Facade<K, V> implements WindowStore<K, V> {
-  readonly #now: () => number;
-
-  constructor(live: LiveStore<K, V, WriteContext>, now: () => number) {
-    super(live);
-    this.#now = now;
-  }
-
   fetch(key: K, windowStartMs: number): V | null {
     return this.live.isHidden(windowStartMs) ? null : this.copied(this.live.find(key, windowStartMs));
   }
@@ -159,9 +140,5 @@ export class WindowFacade<K, V> extends Facade<K, V> implements WindowStore<K, V
     // Segments hold several windows, sorted by key within: put them by start.
     entries.sort((a, b) => a.windowStartMs - b.windowStartMs);
     for (const entry of entries) yield [{ key: entry.key, windowStartMs: entry.windowStartMs }, this.copied(entry)!];
-  }
-
-  protected writeTimestamp(): number {
-    return this.#now();
   }
 }
