@@ -31,6 +31,7 @@ export function aggregationByKey(registry: SchemaRegistry, topic: string, cachin
 
 export function aggregationByValue(registry: SchemaRegistry, topic: string, caching: boolean): Topology {
   const metric = avroFields(registry, metricSchema, 'timestamp', 'service', 'metric_name', 'value');
+  const metricValue = avroFields(registry, metricSchema, 'value');
   const builder = new StreamsBuilder();
   const grouped = builder
     .stream(topic, {
@@ -39,7 +40,7 @@ export function aggregationByValue(registry: SchemaRegistry, topic: string, cach
       timestamp: (m, record) => (m.timestamp > 0 ? m.timestamp : record.timestamp),
     })
     .pipe(finiteOnly())
-    .groupBy((_key, m) => `${m.service}:${m.metric_name}`, { key: string(), value: metric });
+    .groupBy((_key, m) => `${m.service}:${m.metric_name}`, { key: string(), value: metricValue });
   return aggregate(builder, grouped, registry, caching);
 }
 

@@ -4,6 +4,7 @@
  */
 
 const TWO_32 = 0x1_0000_0000;
+const SHORT_TEXT = 48;
 
 export class ByteWriter {
   buffer: Buffer;
@@ -90,8 +91,19 @@ export class ByteWriter {
   }
 
   utf8(value: string): this {
+    const { length } = value;
     // Three bytes a UTF-16 unit is UTF-8's worst case.
-    this.ensure(value.length * 3);
+    this.ensure(length * 3);
+    if (length <= SHORT_TEXT) {
+      // Short ASCII, as keys are, beats the call into native code.
+      const { buffer, position } = this;
+      let i = 0;
+      for (let unit = 0; i < length && (unit = value.charCodeAt(i)) < 0x80; i++) buffer[position + i] = unit;
+      if (i === length) {
+        this.position = position + length;
+        return this;
+      }
+    }
     this.position += this.buffer.write(value, this.position, 'utf8');
     return this;
   }

@@ -22,8 +22,9 @@ export interface AggregationOptions {
 }
 
 export function aggregationTopology({ registry, graceMs, logger }: AggregationOptions): Topology {
-  // Only what is used is read; into the repartition topic a metric's bytes go as they came.
+  // Only what is used is read, behind the repartition topic the value alone; there a metric's bytes go as they came.
   const metric = avroFields(registry, metricSchema, 'timestamp', 'service', 'metric_name', 'value');
+  const metricValue = avroFields(registry, metricSchema, 'value');
   const aggregatedMetric = avro(registry, aggregatedMetricSchema);
   const builder = new StreamsBuilder();
   builder
@@ -33,7 +34,7 @@ export function aggregationTopology({ registry, graceMs, logger }: AggregationOp
       timestamp: (m, record) => (m.timestamp > 0 ? m.timestamp : record.timestamp),
     })
     .pipe(finiteOnly(logger))
-    .groupBy((_key, m) => `${m.service}:${m.metric_name}`, { key: string(), value: metric })
+    .groupBy((_key, m) => `${m.service}:${m.metric_name}`, { key: string(), value: metricValue })
     .windowedBy(TimeWindows.of(minutes(1), { grace: graceMs }))
     .aggregate(
       () => MetricAggregate.empty(),

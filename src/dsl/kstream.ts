@@ -19,7 +19,7 @@ import { fixedKey } from './fixed-key.ts';
 import type { Graph } from './graph.ts';
 import { KGroupedStream } from './grouped-stream.ts';
 import { checkName, Prefix } from './names.ts';
-import type { GroupedOptions, NamedOptions, ProducedOptions, RepartitionedOptions } from './options.ts';
+import type { GroupedOptions, NamedOptions, Narrows, ProducedOptions, RepartitionedOptions } from './options.ts';
 import { repartition } from './repartition.ts';
 
 /** Where a stream stands in the graph. */
@@ -130,7 +130,7 @@ export class KStream<K, V> {
   }
 
   /** Through a topic of its own, by key: `<applicationId>-<name>-repartition`. Records with a null key are dropped. */
-  repartition(options: RepartitionedOptions<K, V>): KStream<NonNullable<K>, V> {
+  repartition<V2 = V>(options: RepartitionedOptions<K, V2> & Narrows<V, V2>): KStream<NonNullable<K>, V2> {
     const { graph, node } = this.#origin;
     const { key, value, partitions, partitioner } = options;
     checkName(options.name);
@@ -139,8 +139,14 @@ export class KStream<K, V> {
     return new KStream({ graph, node: source, key, value, keyChanged: false });
   }
 
-  /** Groups by a new key, through a repartition topic. */
-  groupBy<K2>(selector: (key: K, value: V) => K2, options: GroupedOptions<K2, V>): KGroupedStream<NonNullable<K2>, V> {
+  /**
+   * Groups by a new key, through a repartition topic. The value serde may be one that reads less of the value (see
+   * `avroFields`): only what the aggregation uses is then decoded behind the topic.
+   */
+  groupBy<K2, V2 = V>(
+    selector: (key: K, value: V) => K2,
+    options: GroupedOptions<K2, V2> & Narrows<V, V2>,
+  ): KGroupedStream<NonNullable<K2>, V2> {
     const { graph } = this.#origin;
     checkName(options.name);
     const node = graph.nameOr(options.name, Prefix.KEY_SELECT);

@@ -27,6 +27,11 @@ export interface ProducedOptions<K, V> extends NamedOptions {
   readonly partitioner?: StreamPartitioner<K, V>;
 }
 
+/** Holds where every value of type V is one of type V2; a serde that does not fit reads as a sentence. */
+export type Narrows<V, V2> = [V] extends [V2]
+  ? unknown
+  : { readonly value: 'The value serde does not fit the values of this stream' };
+
 /** `Grouped`; the name is the repartition topic's. */
 export interface GroupedOptions<K, V> extends NamedOptions {
   readonly key: Serde<NonNullable<K>>;

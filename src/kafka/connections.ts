@@ -12,6 +12,7 @@ import { ByteWriter } from '../bytes.ts';
 import { messageOf } from '../errors.ts';
 import { KafkaAuthenticationError, KafkaConnectionError, KafkaError } from './errors.ts';
 import type { ApiRequest } from './requests/request.ts';
+import { responseSocketFactory } from './response-socket.ts';
 import { WireReader, writeString } from './wire.ts';
 
 interface Connection {
@@ -78,7 +79,7 @@ export class KafkaConnections {
   #closed = false;
 
   constructor(config: KafkaConfig) {
-    const kafka = new Kafka({ logLevel: logLevel.NOTHING, ...config });
+    const kafka = new Kafka({ logLevel: logLevel.NOTHING, socketFactory: responseSocketFactory, ...config });
     this.#cluster = createCluster(kafka);
     this.seeds = Array.isArray(config.brokers) ? config.brokers.join(',') : 'the configured brokers';
     this.#seedCount = Array.isArray(config.brokers) ? config.brokers.length : 1;

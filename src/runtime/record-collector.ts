@@ -5,6 +5,7 @@
 import { ByteWriter } from '../bytes.ts';
 import { type Header, NO_HEADERS } from '../headers.ts';
 import { partitionForKey } from '../kafka/murmur2.ts';
+import { sharesBytes } from '../serdes/index.ts';
 import type { SinkNode, StreamRecord } from '../topology/index.ts';
 import { StreamsError } from './errors.ts';
 import type { UndecodableRecord } from './options.ts';
@@ -40,8 +41,8 @@ export class RecordCollector {
 
   /**
    * Hot. Writes a sink's record.
-   * @param origin the queue whose record is being processed: a value that is still the source's object, under the same
-   *   serde, is copied as bytes
+   * @param origin the queue whose record is being processed: a value that is still the source's object, under a serde
+   *   that can read its bytes, is copied as bytes
    */
   send(
     node: SinkNode,
@@ -64,7 +65,7 @@ export class RecordCollector {
       origin !== undefined &&
       value !== null &&
       value === origin.head?.value &&
-      node.value === origin.node.value
+      sharesBytes(node.value, origin.node.value)
     ) {
       const raw = origin.raw!;
       this.sink.send(

@@ -39,15 +39,37 @@ export interface RecordQueueEnvironment {
   undecodable(record: UndecodableRecord): HandlerResponse;
 }
 
-/** The extractor sees the record's own timestamp where processing sees event time: one object serves both. */
-type MutableContext = { -readonly [P in keyof ProcessingContext]: ProcessingContext[P] } & { topic: string };
+/**
+ * A record with where it came from: what is processed and the context of its processing are one object. The extractor
+ * sees the record's own timestamp where processing sees event time.
+ */
+class SourceRecord extends StreamRecord<unknown, unknown> implements ProcessingContext {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  declare timestamp: number;
+
+  constructor(
+    key: unknown,
+    value: unknown,
+    topic: string,
+    partition: number,
+    offset: number,
+    timestamp: number,
+    headers: readonly Header[],
+  ) {
+    super(key, value, timestamp, headers);
+    this.topic = topic;
+    this.partition = partition;
+    this.offset = offset;
+  }
+}
 
 export class RecordQueue {
   readonly node: SourceNode;
   readonly source: RecordSource;
   /** The record to process next. */
-  head: StreamRecord<unknown, unknown> | undefined;
-  headContext: ProcessingContext | undefined;
+  head: SourceRecord | undefined;
   /** The head's timestamp; Infinity where there is none. */
   headTimestamp = Number.POSITIVE_INFINITY;
   /** The head's bytes, valid until the next `advance`. */
@@ -56,6 +78,8 @@ export class RecordQueue {
   partitionTimeMs = -1;
   /** Set while a schema must be fetched before the head can be read. */
   pending: (() => Promise<void>) | undefined;
+  /** Where the task hands its records in: the source's context, looked up once. */
+  entry: { forward(record: StreamRecord<unknown, unknown>): void } | undefined;
   readonly #environment: RecordQueueEnvironment;
 
   constructor(node: SourceNode, source: RecordSource, environment: RecordQueueEnvironment) {
@@ -110,14 +134,14 @@ export class RecordQueue {
       return false;
     }
     const headers = raw.headerCount === 0 ? NO_HEADERS : raw.headers();
-    const context: MutableContext = { topic, partition, offset: raw.offset, timestamp: raw.timestamp, headers };
+    const record = new SourceRecord(key, value, topic, partition, raw.offset, raw.timestamp, headers);
     if (node.timestamp !== undefined) {
-      const timestamp = node.timestamp(value, context);
+      const timestamp = node.timestamp(value, record);
       if (!(timestamp >= 0)) {
         this.#environment.drop('negative-timestamp');
         return false;
       }
-      context.timestamp = timestamp;
+      record.timestamp = timestamp;
     } else if (raw.timestamp < 0) {
       throw new StreamsError(
         'MILLRACE_RUNTIME_INVALID_TIMESTAMP',
@@ -126,9 +150,8 @@ export class RecordQueue {
         { context: { topic, partition, offset: raw.offset } },
       );
     }
-    this.head = new StreamRecord(key, value, context.timestamp, headers);
-    this.headContext = context;
-    this.headTimestamp = context.timestamp;
+    this.head = record;
+    this.headTimestamp = record.timestamp;
     return true;
   }
 

@@ -31,7 +31,7 @@ import { type RideOutOptions, rideOut, unlessStopped } from './ride-out.ts';
 import { StartPositions } from './start-positions.ts';
 import { Task, type TaskId, taskName } from './task.ts';
 import { TaskAssignor } from './task-assignor.ts';
-import { relieveCache, TaskGroup } from './task-scheduler.ts';
+import { leadMsOf, relieveCache, TaskGroup } from './task-scheduler.ts';
 
 const PROTOCOL = 'millrace';
 /** ms of processing for each sub-topology before I/O gets its turn. */
@@ -147,7 +147,7 @@ export class StreamThread {
     if (this.#stop.signal.aborted) return;
     const now = Date.now();
     const processed = this.#process();
-    await this.#fetchSchemas();
+    const gotSchemas = await this.#fetchSchemas();
     for (const { task } of this.#active.values()) {
       await task.punctuate('stream-time', task.streamTimeMs);
       await task.punctuate('wall-clock-time', now);
@@ -159,7 +159,7 @@ export class StreamThread {
     if (this.#producer.failure !== undefined) throw this.#producer.failure;
     if (await this.#assignor.isOutdated(now)) this.#member.requestRejoin(false);
     this.#fetcher.wake();
-    if (processed === 0 && !this.#member.needsRejoin) {
+    if (processed === 0 && !gotSchemas && !this.#member.needsRejoin) {
       await this.#fetcher.waitForData(Math.max(1, Math.min(POLL_MS, this.#nextCommitMs - Date.now())));
     } else await nextTurn();
   }
@@ -191,7 +191,9 @@ export class StreamThread {
     if (uncommitted > this.#options.maxUncommittedBytes) this.#commitSoon = true;
   }
 
-  async #fetchSchemas(): Promise<void> {
+  /** @returns whether records that waited can be read now */
+  async #fetchSchemas(): Promise<boolean> {
+    let any = false;
     for (const { task } of this.#active.values()) {
       for (const queue of task.queues) {
         if (queue.pending === undefined) continue;
@@ -200,11 +202,13 @@ export class StreamThread {
         try {
           await Promise.race([queue.pending(), this.#stopped]);
           if (!this.#stop.signal.aborted) queue.fill();
+          any = true;
         } finally {
           clearInterval(alive);
         }
       }
     }
+    return any;
   }
 
   /** Flush, await the producer, commit positions, then write the stores' batch with the changelog positions. */
@@ -224,12 +228,15 @@ export class StreamThread {
       this.#member.requestRejoin(true);
       return;
     }
-    for (const { task } of active) {
-      if (!task.dirty && !task.commitRequested) continue;
-      task.dirty = false;
-      task.commitRequested = false;
-      await task.state.commit(changelogPositions(task, this.#producer), Date.now());
-    }
+    // The databases write in threads of their own, side by side.
+    await allSettled(
+      active.map(async ({ task }) => {
+        if (!task.dirty && !task.commitRequested) return;
+        task.dirty = false;
+        task.commitRequested = false;
+        await task.state.commit(changelogPositions(task, this.#producer), Date.now());
+      }),
+    );
     this.#settings.metrics.commits++;
     await this.#purge.run(positions, Date.now());
   }
@@ -265,14 +272,15 @@ export class StreamThread {
     const fresh = [...wanted].filter(([name]) => !this.#active.has(name)).map(([, task]) => task);
     const opened: Task[] = [];
     try {
-      for (const { id } of fresh) opened.push(await this.#openTask(id));
+      await allSettled(fresh.map(async ({ id }, index) => (opened[index] = await this.#openTask(id))));
       await restoreTasks(opened, this.#options, this.#admin, metrics, restoreListener, this.#riding('restoring'));
       await this.#startTasks(
         opened,
         fresh.map((task) => task.partitions),
       );
     } catch (error) {
-      for (const task of opened) if (!this.#active.has(task.name)) await task.close();
+      // Holes: tasks that could not be opened.
+      for (const task of opened) if (task !== undefined && !this.#active.has(task.name)) await task.close();
       throw error;
     }
     this.#regroup();
@@ -375,17 +383,22 @@ export class StreamThread {
       if (list === undefined) bySub.set(task.id.subTopology, [task]);
       else list.push(task);
     }
-    this.#groups = [...bySub].sort(([a], [b]) => a - b).map(([, tasks]) => new TaskGroup(tasks));
+    const { topology } = this.#settings;
+    this.#groups = [...bySub]
+      .sort(([a], [b]) => a - b)
+      .map(([sub, tasks]) => new TaskGroup(tasks, leadMsOf(topology.subTopologies[sub]!, topology)));
   }
 
   async #closeTasks(names: readonly string[]): Promise<void> {
+    const closing: Task[] = [];
     for (const name of names) {
       const { task, buffers } = this.#active.get(name)!;
       this.#active.delete(name);
       for (const buffer of buffers) this.#fetcher.remove(buffer);
-      await task.close();
+      closing.push(task);
     }
     this.#regroup();
+    await allSettled(closing.map((task) => task.close()));
   }
 
   async #closeCleanly(): Promise<void> {
@@ -424,6 +437,11 @@ export class StreamThread {
     const { kafka, logger, applicationId } = this.#options;
     return new KafkaCluster({ kafka: { clientId: applicationId, ...kafka }, logger });
   }
+}
+
+/** Waits for all, then throws the first failure: nothing is left running behind the caller's back. */
+async function allSettled(steps: readonly Promise<unknown>[]): Promise<void> {
+  for (const result of await Promise.allSettled(steps)) if (result.status === 'rejected') throw result.reason;
 }
 
 function timeouts({ sessionTimeoutMs, heartbeatIntervalMs, maxPollIntervalMs }: ResolvedOptions) {

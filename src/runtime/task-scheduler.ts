@@ -4,10 +4,24 @@
  * have kept. Sub-topologies take turns.
  */
 import type { CacheBudget } from '../state/index.ts';
+import type { SubTopology, Topology } from '../topology/index.ts';
 import type { Task } from './task.ts';
 
 /** Records between two looks at the clock. */
 const CHECK_EVERY = 64;
+/**
+ * Event time by which a task may lead the others of its sub-topology where nothing of this application reads what they
+ * write: a run of records of one partition finds its keys and windows in the processor's caches.
+ */
+const LEAD_MS = 5_000;
+
+/** How far a sub-topology's tasks may lead each other, ms of event time. Its order matters where its output comes back. */
+export function leadMsOf({ sinks }: SubTopology, topology: Topology): number {
+  const sources = topology.subTopologies.flatMap((sub) => sub.sources);
+  const comesBack = (topic: string): boolean =>
+    sources.some(({ topics }) => (topics instanceof RegExp ? topics.test(topic) : topics.includes(topic)));
+  return sinks.some(({ topic }) => typeof topic !== 'string' || comesBack(topic)) ? 0 : LEAD_MS;
+}
 
 export interface TurnOptions {
   /** True where a turn must end now: time is up, the producer is full, a commit is due. */
@@ -19,10 +33,13 @@ export interface TurnOptions {
 
 export class TaskGroup {
   readonly tasks: Task[];
+  readonly #leadMs: number;
   #idleSince: number | undefined;
 
-  constructor(tasks: Task[]) {
+  /** @param leadMs see {@link leadMsOf} */
+  constructor(tasks: Task[], leadMs: number) {
     this.tasks = tasks;
+    this.#leadMs = leadMs;
   }
 
   /** Processes records until the turn is over or nothing is ready. Returns how many. */
@@ -33,6 +50,7 @@ export class TaskGroup {
     if (options.maxTaskIdleMs > 0 && this.#mustIdle(heap[0]!, options.maxTaskIdleMs)) return 0;
     this.#idleSince = undefined;
     let processed = 0;
+    let leadUntil = heap[0]!.headTimestamp + this.#leadMs;
     while (heap.length > 0) {
       const task = heap[0]!;
       task.process();
@@ -42,8 +60,9 @@ export class TaskGroup {
         if (waits && isWaiting(task)) return processed;
         heap[0] = heap[heap.length - 1]!;
         heap.pop();
-      }
+      } else if (task.headTimestamp <= leadUntil) continue;
       siftDown(heap, 0);
+      leadUntil = (heap[0]?.headTimestamp ?? 0) + this.#leadMs;
     }
     return processed;
   }

@@ -177,14 +177,14 @@ export class Task {
   /** Hot. Processes the head of the queue with the lowest timestamp; there must be one (`isReady`). */
   process(): void {
     const queue = this.#next!;
-    const { head, headContext } = queue;
-    this.context = headContext!;
+    const head = queue.head!;
+    this.context = head;
     this.#current = queue;
     const timestamp = queue.headTimestamp;
     if (timestamp > queue.partitionTimeMs) queue.partitionTimeMs = timestamp;
     if (timestamp > this.streamTimeMs) this.streamTimeMs = timestamp;
     try {
-      this.#nodes.get(queue.node.name)!.context.forward(head!);
+      (queue.entry ??= this.#nodes.get(queue.node.name)!.context).forward(head);
     } catch (error) {
       throw this.#located(error, queue);
     }

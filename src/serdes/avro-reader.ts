@@ -1,10 +1,10 @@
 /**
- * Reads Avro binary straight from a range of a buffer, by code compiled once for a writer's and a reader's schema: the
- * fields that the reader lacks are skipped, nothing is allocated but the value. Every length and every count is checked
- * against the bytes that are left, so that hostile input fails at once instead of looping or filling memory.
+ * Reads Avro binary straight from a range of a buffer, by code compiled once for a writer's and a reader's schema: one
+ * flat function, nothing allocated but the value, the fields that the reader lacks skipped. Avro's resolution rules
+ * (promotion, defaults, aliases, unions) are decided while compiling. Every length and every count is checked against the
+ * bytes that are left, so that hostile input fails at once instead of looping or filling memory.
  *
- * Compiles where both schemas agree on the types they share; where Avro's resolution rules are needed (promotion,
- * defaults, renamed fields, unions that differ) it gives undefined, and avsc's resolver is used.
+ * Types within themselves and unions whose branches avsc wraps are left to avsc, behind a compiled check of the same kind.
  */
 import type { Type } from 'avsc';
 import { DeserializationError } from './errors.ts';
@@ -14,241 +14,369 @@ import { seenString } from './seen-strings.ts';
 export type AvroReader = (buffer: Buffer, start: number, end: number) => unknown;
 
 /** A parsed schema, as avsc exposes it. */
-type Schema = string | readonly Schema[] | ComplexSchema;
-
-interface ComplexSchema {
-  readonly type: string;
+interface AvroNode {
+  readonly typeName: string;
   readonly name?: string;
-  readonly fields?: readonly { readonly name: string; readonly type: Schema }[];
+  readonly fields?: readonly AvroField[];
   readonly symbols?: readonly string[];
-  readonly items?: Schema;
-  readonly values?: Schema;
+  readonly itemsType?: AvroNode;
+  readonly valuesType?: AvroNode;
+  readonly types?: readonly AvroNode[];
   readonly size?: number;
+  createResolver(writer: AvroNode): unknown;
 }
 
-/** @returns undefined where the schemas need Avro's resolution rules */
+interface AvroField {
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly type: AvroNode;
+  defaultValue(): unknown;
+}
+
+/**
+ * @param name of the serde, for messages
+ * @returns undefined where the schemas are for avsc to read
+ * @throws Error the reader's schema cannot read the writer's
+ */
 export function compileAvroReader(name: string, writer: Type, reader: Type): AvroReader | undefined {
+  // avsc judges whether the two fit; what follows may rely on it.
+  reader.createResolver(writer);
   const compiler = new Compiler();
-  const value = compiler.read(schemaOf(writer), schemaOf(reader));
-  if (value === undefined) return undefined;
-  const source = `'use strict';
-${compiler.functions.join('\n')}
-return (buffer, start, end) => {
-  const s = { b: buffer, p: start, e: end };
-  const value = ${value};
-  if (s.p !== end) fail('the value has bytes behind it');
-  return value;
-};`;
-  const fail = (why: string): never => {
-    throw new DeserializationError(name, why);
-  };
-  return new Function('fail', 'readLong', 'readLength', 'seenString', ...compiler.constants.keys(), source)(
-    fail,
-    (s: State) => readLong(s, fail),
-    (s: State) => readLength(s, fail),
-    seenString,
-    ...compiler.constants.values(),
-  ) as AvroReader;
+  const value = compiler.read(writer as unknown as AvroNode, reader as unknown as AvroNode);
+  return value === undefined ? undefined : compiler.link(name, value);
 }
 
-function schemaOf(type: Type): Schema {
-  return type.schema({ exportAttrs: true }) as unknown as Schema;
+/**
+ * Walks over one value of the writer's schema and checks every length and count: what passes is safe for avsc to read.
+ * @returns undefined where the schema has a type unknown here
+ */
+export function compileAvroCheck(name: string, writer: Type): AvroReader | undefined {
+  const compiler = new Compiler();
+  return compiler.skip(writer as unknown as AvroNode) ? compiler.link(name, 'undefined') : undefined;
 }
 
-interface State {
-  readonly b: Buffer;
-  /** Position. */
-  p: number;
-  /** End. */
-  readonly e: number;
-}
+/** Where a helper leaves the position behind what it read. */
+const after = { p: 0 };
 
-/** Writes an expression for each value; composite types become functions. Named types are compiled once. */
+const NUMBERS = ['int', 'long', 'float', 'double'];
+
+/**
+ * Writes statements that move `p` through `b` up to `e`; a value is named by the expression that is returned. `m` and `n`
+ * are scratch, nothing is kept in them across statements.
+ */
 class Compiler {
-  readonly functions: string[] = [];
-  readonly constants = new Map<string, unknown>();
-  readonly #named = new Map<string, Schema>();
+  #lines: string[] = [];
+  /** Functions of record types that contain themselves, by type. */
+  readonly #functions: string[] = [];
+  readonly #functionOf = new Map<AvroNode, string>();
+  readonly #constants = new Map<string, unknown>();
+  readonly #open = new Set<AvroNode>();
   #counter = 0;
 
-  /** An expression that reads the writer's value as the reader's; undefined where they differ. */
-  read(writer: Schema, reader: Schema): string | undefined {
-    const w = this.#resolve(writer);
-    const r = this.#resolve(reader);
-    if (Array.isArray(w) || Array.isArray(r)) {
-      return Array.isArray(w) && Array.isArray(r) && sameShape(w, r)
-        ? this.#union(w, (branch) => this.read(branch, branch))
-        : undefined;
-    }
-    const kind = kindOf(w);
-    if (kind !== kindOf(r)) return undefined;
-    if (kind === 'record') return this.#record(w as ComplexSchema, r as ComplexSchema);
-    return sameShape(w, r) ? this.#value(kind, w, (inner) => this.read(inner, inner)) : undefined;
+  link(name: string, value: string): AvroReader {
+    const fail = (why: string): never => {
+      throw new DeserializationError(name, why);
+    };
+    const source = `'use strict';
+${this.#functions.join('\n')}
+return (b, start, e) => {
+  let p = start, m = 0, n = 0;
+  ${this.#lines.join('\n  ')}
+  if (p !== e) fail(p > e ? 'cut off' : 'the value has bytes behind it');
+  return ${value};
+};`;
+    return new Function('after', 'fail', 'readLong', 'text', 'setKey', ...this.#constants.keys(), source)(
+      after,
+      fail,
+      (b: Buffer, p: number, e: number) => readLong(b, p, e, fail),
+      seenString,
+      setKey,
+      ...this.#constants.values(),
+    ) as AvroReader;
   }
 
-  /** A statement's expression that steps over a value. */
-  #skip(schema: Schema): string | undefined {
-    const w = this.#resolve(schema);
-    if (Array.isArray(w)) return this.#union(w, (branch) => this.#skip(branch));
-    const kind = kindOf(w);
-    switch (kind) {
-      case 'string':
-      case 'bytes':
-        // In two statements: `s.p += …` would read s.p before the length moves it.
-        return this.#function('const n = readLength(s); s.p += n;');
-      case 'record':
-        return this.#record(w as ComplexSchema, { type: 'record', fields: [] });
-      default:
-        return this.#value(kind, w, (inner) => this.#skip(inner));
+  /** An expression for the writer's value as the reader's; undefined where they are for avsc. */
+  read(writer: AvroNode, reader: AvroNode): string | undefined {
+    if (isWrapped(writer) || isWrapped(reader)) return undefined;
+    if (writer.types !== undefined) {
+      const same = reader.types !== undefined && String(writer) === String(reader);
+      return this.#union(writer.types, (branch, index) => this.read(branch, same ? reader.types![index]! : reader));
     }
-  }
-
-  #value(kind: string, schema: Schema, inner: (schema: Schema) => string | undefined): string | undefined {
-    const complex = schema as ComplexSchema;
-    switch (kind) {
+    const target = reader.types === undefined ? reader : branchFor(writer, reader.types);
+    if (target === undefined) return undefined;
+    const from = writer.typeName;
+    const to = target.typeName;
+    if (NUMBERS.includes(from) && NUMBERS.includes(to)) return this.#number(from);
+    if (from === 'string' || from === 'bytes') {
+      this.#length();
+      const value = to === 'string' ? 'text(b, p, p + n)' : 'Buffer.from(b.subarray(p, p + n))';
+      return this.#define(value, 'p += n;');
+    }
+    switch (from) {
       case 'null':
         return 'null';
       case 'boolean':
-        return this.#function("if (s.p >= s.e) fail('cut off'); return s.b[s.p++] !== 0;");
-      case 'int':
-      case 'long':
-        return 'readLong(s)';
-      case 'float':
-        return this.#function("const at = s.p; if ((s.p += 4) > s.e) fail('cut off'); return s.b.readFloatLE(at);");
-      case 'double':
-        return this.#function("const at = s.p; if ((s.p += 8) > s.e) fail('cut off'); return s.b.readDoubleLE(at);");
-      case 'string':
-        return this.#function('const n = readLength(s), at = s.p; s.p = at + n; return seenString(s.b, at, at + n);');
-      case 'bytes':
-        return this.#function(
-          'const n = readLength(s), at = s.p; s.p = at + n; return Buffer.from(s.b.subarray(at, at + n));',
-        );
+        this.#need(1);
+        return this.#define('b[p++] !== 0');
       case 'fixed':
-        return this.#function(
-          `const at = s.p; if ((s.p += ${complex.size}) > s.e) fail('cut off'); return Buffer.from(s.b.subarray(at, s.p));`,
-        );
-      case 'enum': {
-        const symbols = this.#constant(complex.symbols);
-        return this.#function(
-          `const i = readLong(s); if (!(i >= 0 && i < ${complex.symbols!.length})) fail('enum index'); return ${symbols}[i];`,
-        );
-      }
+        this.#need(writer.size!);
+        return this.#define(`Buffer.from(b.subarray(p, p + ${writer.size}))`, `p += ${writer.size};`);
+      case 'enum':
+        return this.#enum(writer, target);
       case 'array':
-        return this.#blocks('[]', complex.items!, inner, (item) => `out.push(${item});`);
       case 'map':
-        return this.#blocks(
-          '{}',
-          complex.values!,
-          inner,
-          (item) => `const key = ${this.#value('string', 'string', inner)}; out[key] = ${item};`,
-        );
+        return this.#collection(writer, target);
+      case 'record':
+        return this.#record(writer, target);
       default:
         return undefined;
     }
   }
 
-  #blocks(
-    empty: string,
-    element: Schema,
-    inner: (schema: Schema) => string | undefined,
-    add: (item: string) => string,
-  ): string | undefined {
-    const item = inner(element);
-    if (item === undefined) return undefined;
-    // An element may take no bytes (null): a count above what any block could hold is refused all the same.
-    return this.#function(
-      `const out = ${empty};
-  for (let n = readLong(s); n !== 0; n = readLong(s)) {
-    if (n < 0) { n = -n; readLong(s); }
-    if (n > s.e - s.p) fail('more elements announced than bytes left');
-    for (; n > 0; n--) { ${add(item)} }
-  }
-  return out;`,
-    );
-  }
-
-  #union(branches: readonly Schema[], inner: (schema: Schema) => string | undefined): string | undefined {
-    // avsc wraps the branches of ambiguous unions: those are left to it.
-    const kinds = branches.map((branch) => kindOf(this.#resolve(branch)));
-    const buckets = new Set(
-      kinds.map((kind) =>
-        ['int', 'long', 'float', 'double'].includes(kind)
-          ? 'number'
-          : ['map', 'record'].includes(kind)
-            ? 'object'
-            : ['string', 'enum'].includes(kind)
-              ? 'string'
-              : ['bytes', 'fixed'].includes(kind)
-                ? 'buffer'
-                : kind,
-      ),
-    );
-    if (buckets.size !== branches.length) return undefined;
-    const cases: string[] = [];
-    for (const [index, branch] of branches.entries()) {
-      const value = inner(branch);
-      if (value === undefined) return undefined;
-      cases.push(`case ${index}: return ${value};`);
+  /** Steps over a value; false where its type is unknown here. */
+  skip(writer: AvroNode): boolean {
+    const { typeName } = writer;
+    if (writer.types !== undefined) {
+      return this.#union(writer.types, (branch) => (this.skip(branch) ? 'undefined' : undefined)) !== undefined;
     }
-    return this.#function(`switch (readLong(s)) { ${cases.join(' ')} default: fail('union branch'); }`);
+    switch (typeName) {
+      case 'null':
+        return true;
+      case 'int':
+      case 'long':
+        this.#number(typeName);
+        return true;
+      case 'boolean':
+      case 'float':
+      case 'double':
+      case 'fixed':
+        this.#lines.push(`p += ${{ boolean: 1, float: 4, double: 8, fixed: writer.size }[typeName]};`);
+        this.#need(0);
+        return true;
+      case 'string':
+      case 'bytes':
+        this.#length();
+        this.#lines.push('p += n;');
+        return true;
+      case 'enum':
+        this.#number('int');
+        return true;
+      case 'array':
+      case 'map':
+        return this.#blocks(() => {
+          if (typeName === 'map') {
+            this.#length();
+            this.#lines.push('p += n;');
+          }
+          return this.skip(typeName === 'map' ? writer.valuesType! : writer.itemsType!);
+        });
+      case 'record':
+        return this.#skipRecord(writer);
+      default:
+        return false;
+    }
   }
 
-  #record(writer: ComplexSchema, reader: ComplexSchema): string | undefined {
-    const wanted = new Map(reader.fields!.map((field) => [field.name, field]));
-    const statements: string[] = [];
-    const names = new Map<string, string>();
-    for (const [index, field] of writer.fields!.entries()) {
-      const target = wanted.get(field.name);
-      const value = target === undefined ? this.#skip(field.type) : this.read(field.type, target.type);
-      if (value === undefined) return undefined;
-      if (target === undefined) statements.push(`${value};`);
-      else {
-        statements.push(`const f${index} = ${value};`);
-        names.set(field.name, `f${index}`);
+  /** A type that contains itself becomes a function, others are laid flat. */
+  #skipRecord(writer: AvroNode): boolean {
+    const known = this.#functionOf.get(writer);
+    if (known !== undefined) {
+      this.#lines.push(`p = ${known}(b, p, e);`);
+      return true;
+    }
+    if (!isRecursive(writer)) return writer.fields!.every((field) => this.skip(field.type));
+    const name = this.#fresh('skip');
+    this.#functionOf.set(writer, name);
+    const outer = this.#lines;
+    this.#lines = [];
+    const isKnown = writer.fields!.every((field) => this.skip(field.type));
+    this.#functions.push(`function ${name}(b, p, e) { let m = 0, n = 0; ${this.#lines.join('\n')} return p; }`);
+    this.#lines = outer;
+    this.#lines.push(`p = ${name}(b, p, e);`);
+    return isKnown;
+  }
+
+  #record(writer: AvroNode, reader: AvroNode): string | undefined {
+    if (this.#open.has(writer)) return undefined;
+    this.#open.add(writer);
+    const values = new Map<AvroField, string>();
+    for (const field of writer.fields!) {
+      const target = reader.fields!.find(({ name, aliases }) => name === field.name || aliases.includes(field.name));
+      if (target === undefined) {
+        if (!this.skip(field.type)) return undefined;
+        continue;
       }
+      const value = this.read(field.type, target.type);
+      if (value === undefined) return undefined;
+      values.set(target, value);
     }
-    // A field that the writer lacks needs the reader's default.
-    if (reader.fields!.some((field) => !names.has(field.name))) return undefined;
-    const properties = reader.fields!.map((field) => `${JSON.stringify(field.name)}: ${names.get(field.name)}`);
-    return this.#function(`${statements.join('\n  ')}\n  return { ${properties.join(', ')} };`);
+    this.#open.delete(writer);
+    const properties = reader.fields!.map((field) => {
+      const value = values.get(field) ?? `${this.#constant(() => plain(field.defaultValue()))}()`;
+      return `${JSON.stringify(field.name)}: ${value}`;
+    });
+    return this.#define(`{ ${properties.join(', ')} }`);
   }
 
-  #function(body: string): string {
-    const name = `read${this.#counter++}`;
-    this.functions.push(`function ${name}(s) {\n  ${body}\n}`);
-    return `${name}(s)`;
+  #enum(writer: AvroNode, reader: AvroNode): string {
+    const fallback = (reader as { readonly default?: string }).default;
+    const symbols = writer.symbols!.map((symbol) => (reader.symbols!.includes(symbol) ? symbol : fallback));
+    const index = this.#number('int');
+    this.#lines.push(`if (!(${index} >= 0 && ${index} < ${symbols.length})) fail('enum index');`);
+    return this.#define(`${this.#constant(symbols)}[${index}]`);
   }
 
-  #constant(value: unknown): string {
-    const name = `constant${this.#counter++}`;
-    this.constants.set(name, value);
+  #collection(writer: AvroNode, reader: AvroNode): string | undefined {
+    const isMap = writer.typeName === 'map';
+    const out = this.#define(isMap ? '{}' : '[]');
+    const done = this.#blocks(() => {
+      let key = '';
+      if (isMap) {
+        this.#length();
+        key = this.#define('text(b, p, p + n)', 'p += n;');
+      }
+      const value = this.read(
+        isMap ? writer.valuesType! : writer.itemsType!,
+        isMap ? reader.valuesType! : reader.itemsType!,
+      );
+      if (value === undefined) return false;
+      this.#lines.push(
+        isMap
+          ? `if (${key} === '__proto__') setKey(${out}, ${key}, ${value}); else ${out}[${key}] = ${value};`
+          : `${out}.push(${value});`,
+      );
+      return true;
+    });
+    return done ? out : undefined;
+  }
+
+  /** The blocks of an array or a map; an element may take no bytes (null): a count above what is left is refused all the same. */
+  #blocks(element: () => boolean): boolean {
+    const count = this.#fresh('count');
+    this.#lines.push(`for (let ${count} = readLong(b, p, e); (p = after.p, ${count} !== 0); ${count} = readLong(b, p, e)) {`);
+    this.#lines.push(`if (${count} < 0) { ${count} = -${count}; readLong(b, p, e); p = after.p; }`);
+    this.#lines.push(`if (${count} > e - p) fail('more elements announced than bytes left');`);
+    this.#lines.push(`for (; ${count} > 0; ${count}--) {`);
+    const known = element();
+    this.#lines.push('} }');
+    return known;
+  }
+
+  #union(
+    branches: readonly AvroNode[],
+    read: (branch: AvroNode, index: number) => string | undefined,
+  ): string | undefined {
+    const value = this.#fresh('value');
+    const index = this.#number('int');
+    this.#lines.push(`let ${value};`, `switch (${index}) {`);
+    for (const [position, branch] of branches.entries()) {
+      this.#lines.push(`case ${position}: {`);
+      const expression = read(branch, position);
+      if (expression === undefined) return undefined;
+      this.#lines.push(`${value} = ${expression}; break; }`);
+    }
+    this.#lines.push("default: fail('union branch'); }");
+    return value;
+  }
+
+  /** An integer of one byte is read in place. */
+  #number(typeName: string): string {
+    if (typeName === 'float' || typeName === 'double') {
+      const [bytes, method] = typeName === 'float' ? [4, 'readFloatLE'] : [8, 'readDoubleLE'];
+      this.#need(bytes);
+      return this.#define(`b.${method}(p)`, `p += ${bytes};`);
+    }
+    const value = this.#fresh('value');
+    this.#need(1);
+    this.#lines.push(
+      `let ${value} = b[p];`,
+      `if (${value} < 0x80) { p++; ${value} = (${value} >>> 1) ^ -(${value} & 1); } else { ${value} = readLong(b, p, e); p = after.p; }`,
+    );
+    return value;
+  }
+
+  /** Leaves a length in `n`, checked against what is left. */
+  #length(): void {
+    this.#need(1);
+    this.#lines.push(
+      'm = b[p];',
+      'if (m < 0x80) { p++; n = (m >>> 1) ^ -(m & 1); } else { n = readLong(b, p, e); p = after.p; }',
+      "if (n < 0 || n > e - p) fail('a length beyond the value');",
+    );
+  }
+
+  #need(bytes: number): void {
+    this.#lines.push(`if (p + ${bytes} > e) fail('cut off');`);
+  }
+
+  #define(expression: string, then = ''): string {
+    const name = this.#fresh('value');
+    this.#lines.push(`const ${name} = ${expression}; ${then}`);
     return name;
   }
 
-  /** Follows references to named types and notes the names of new ones. A type within itself is left to avsc. */
-  #resolve(schema: Schema): Schema {
-    if (typeof schema === 'string') return this.#named.get(schema) ?? schema;
-    if (!Array.isArray(schema)) {
-      const { name } = schema as ComplexSchema;
-      if (name !== undefined) this.#named.set(name, 'recursive');
-    }
-    return schema;
+  #constant(value: unknown): string {
+    const name = this.#fresh('constant');
+    this.#constants.set(name, value);
+    return name;
+  }
+
+  #fresh(stem: string): string {
+    return `${stem}${this.#counter++}`;
   }
 }
 
-function kindOf(schema: Schema): string {
-  if (typeof schema === 'string') return schema;
-  if (Array.isArray(schema)) return 'union';
-  return (schema as ComplexSchema).type;
+/** avsc gives the branches of ambiguous unions as objects of one property. */
+function isWrapped(type: AvroNode): boolean {
+  return type.typeName === 'union:wrapped';
 }
 
-function sameShape(a: Schema, b: Schema): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
+/** The reader's branch for a writer's type: one of the same name first, then the first that can read it. */
+function branchFor(writer: AvroNode, branches: readonly AvroNode[]): AvroNode | undefined {
+  const fits = (branch: AvroNode): boolean => {
+    try {
+      branch.createResolver(writer);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  return (
+    branches.find((branch) => branch.typeName === writer.typeName && branch.name === writer.name && fits(branch)) ??
+    branches.find(fits)
+  );
 }
 
-/** Hot. Zigzag; beyond ±2^53 it is refused, as avsc does. */
-function readLong(s: State, fail: (why: string) => never): number {
-  const { b, e } = s;
-  let p = s.p;
+function isRecursive(record: AvroNode): boolean {
+  const seen = new Set<AvroNode>();
+  const reaches = (type: AvroNode): boolean => {
+    if (type === record) return true;
+    if (seen.has(type)) return false;
+    seen.add(type);
+    return partsOf(type).some(reaches);
+  };
+  return partsOf(record).some(reaches);
+}
+
+function partsOf({ fields, itemsType, valuesType, types }: AvroNode): readonly AvroNode[] {
+  if (fields !== undefined) return fields.map((field) => field.type);
+  return types ?? [itemsType ?? valuesType].filter((part) => part !== undefined);
+}
+
+/** A default of a record type comes from avsc as an instance of a class of its own. */
+function plain(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+}
+
+function setKey(out: object, key: string, value: unknown): void {
+  Object.defineProperty(out, key, { value, enumerable: true, writable: true, configurable: true });
+}
+
+/** Hot. Zigzag; beyond ±2^53 it is refused, as avsc does. Leaves the position behind it in `after`. */
+function readLong(b: Buffer, start: number, e: number, fail: (why: string) => never): number {
+  let p = start;
   if (p >= e) fail('cut off');
   let byte = b[p++]!;
   let value = byte & 0x7f;
@@ -258,7 +386,7 @@ function readLong(s: State, fail: (why: string) => never): number {
     value |= (byte & 0x7f) << shift;
   }
   if (byte < 0x80) {
-    s.p = p;
+    after.p = p;
     return (value >>> 1) ^ -(value & 1);
   }
   // Above 28 bits: the sign is the lowest bit, and what remains is exact in a double up to 2^53.
@@ -270,12 +398,6 @@ function readLong(s: State, fail: (why: string) => never): number {
   }
   const magnitude = high * 2 ** 27 + (value >>> 1);
   if (magnitude > Number.MAX_SAFE_INTEGER) fail('an integer beyond ±2^53');
-  s.p = p;
+  after.p = p;
   return value & 1 ? -magnitude - 1 : magnitude;
-}
-
-function readLength(s: State, fail: (why: string) => never): number {
-  const length = readLong(s, fail);
-  if (length < 0 || length > s.e - s.p) fail('a length beyond the value');
-  return length;
 }

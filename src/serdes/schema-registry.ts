@@ -28,11 +28,20 @@ export class SchemaRegistry {
   readonly #options: Required<Omit<SchemaRegistryOptions, 'auth'>>;
   readonly #authorization: string | undefined;
   readonly #unknownIds = new Map<number, number>();
+  readonly #schemas = new Map<number, Promise<string | undefined>>();
+  readonly #tokens = new Map<string, object>();
 
   constructor(options: SchemaRegistryOptions) {
     const { auth, ...rest } = options;
     this.#options = { autoRegister: true, timeoutMs: 10_000, unknownIdTtlMs: 60_000, logger: silentLogger, ...rest };
     this.#authorization = auth && `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}`;
+  }
+
+  /** The same object for the same schema: what serdes of one schema know each other by. */
+  tokenOf(schema: string): object {
+    let token = this.#tokens.get(schema);
+    if (token === undefined) this.#tokens.set(schema, (token = {}));
+    return token;
   }
 
   /** True where a recent look-up found that the id does not exist. */
@@ -41,8 +50,22 @@ export class SchemaRegistry {
     return until !== undefined && until > Date.now();
   }
 
-  /** The schema's text; undefined where the registry has no such id (remembered for a while). */
-  async schemaById(id: number): Promise<string | undefined> {
+  /**
+   * The schema's text; undefined where the registry has no such id (remembered for a while). An id's schema never changes:
+   * asked for once, however many readers wait for it.
+   */
+  schemaById(id: number): Promise<string | undefined> {
+    let schema = this.#schemas.get(id);
+    if (schema === undefined) {
+      schema = this.#schemaById(id);
+      this.#schemas.set(id, schema);
+      const forget = (): void => void this.#schemas.delete(id);
+      schema.then((text) => text ?? forget(), forget);
+    }
+    return schema;
+  }
+
+  async #schemaById(id: number): Promise<string | undefined> {
     const answer = await this.#request('GET', `/schemas/ids/${id}`, undefined, [404]);
     if (answer === undefined) {
       if (this.#unknownIds.size >= MAX_REMEMBERED_UNKNOWN_IDS) this.#unknownIds.clear();

@@ -22,10 +22,17 @@ export interface Serde<T> {
   read(buffer: Buffer, start: number, end: number, topic: string, side: Side): T;
   /** Awaited before the first write to a topic: registers or looks up what writing needs. */
   prepareWrite?(topic: string, side: Side): Promise<void>;
+  /** Serdes with the same token read each other's bytes, e.g. those of some fields of one Avro schema. */
+  readonly bytesToken?: object;
   /** Bytes at the end of a key that choosing its partition leaves out. Default 0. */
   readonly unhashedSuffixBytes?: number;
   /** Approximate bytes of a value in memory; without it the last serialised size counts against the cache's budget. */
   sizeOf?(value: T): number;
+}
+
+/** True where what `writer` wrote can be handed to `reader` as it is. */
+export function sharesBytes(reader: Serde<unknown>, writer: Serde<unknown>): boolean {
+  return reader === writer || (reader.bytesToken !== undefined && reader.bytesToken === writer.bytesToken);
 }
 
 /** The type of a serde's values. */
