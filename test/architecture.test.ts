@@ -18,7 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ops: ['index.ts', 'kafka'],
 };
 
-const LEAVES = ['errors.ts', 'logger.ts', 'bytes.ts', 'headers.ts', 'backoff.ts'];
+const LEAVES = ['errors.ts', 'logger.ts', 'bytes.ts', 'byte-views.ts', 'headers.ts', 'backoff.ts'];
 
 const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
 

@@ -169,6 +169,7 @@ function aggregateStep<K, A, T extends null>(
       parents: [resolve(parent)],
       supplier: () => step.supplier(storeName),
       stores: [storeName],
+      graceMs: windows?.graceMs,
     });
   });
   return new KTable({

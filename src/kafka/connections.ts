@@ -30,6 +30,9 @@ interface Connection {
   failIfNotConnected(): void;
   nextCorrelationId(): number;
   rejectRequests(error: Error): void;
+  /** What came in and is not yet a whole response. */
+  chunks: Buffer[];
+  processData(data: Buffer): void;
 }
 
 interface ConnectionPool {
@@ -152,6 +155,7 @@ export class KafkaConnections {
   }
 
   #node(connectionPool: ConnectionPool, address: BrokerAddress | undefined): Node {
+    connectionPool.pool.forEach(takeWholeResponses);
     const broker = this.#cluster.brokerPool.createBroker({
       connectionPool,
       logger: this.#cluster.rootLogger,
@@ -184,6 +188,18 @@ function createCluster(kafka: Kafka): Cluster {
     );
   }
   return create({ metadataMaxAge: 300_000, allowAutoTopicCreation: false }) as Cluster;
+}
+
+/**
+ * Behind each response kafkajs keeps the rest of the chunk, and copies what comes next together with it, even if the rest
+ * is empty, as it is where every chunk is a response (response-socket.ts).
+ */
+function takeWholeResponses(connection: Connection): void {
+  const { processData } = connection;
+  connection.processData = (data) => {
+    if (connection.chunks.length === 1 && connection.chunks[0]!.length === 0) connection.chunks = [];
+    processData.call(connection, data);
+  };
 }
 
 async function connect(node: Node): Promise<void> {

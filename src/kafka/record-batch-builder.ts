@@ -2,7 +2,8 @@
  * Builds one record batch v2: records are encoded straight into a growing buffer as they arrive, the header is filled
  * in when the batch is closed. Mirrors `org.apache.kafka.common.record.MemoryRecordsBuilder`; layout in record-batch.ts.
  */
-import { ByteWriter, copyBytes, sizeOfVarint, writeInt64, writeVarint } from '../bytes.ts';
+import { copyRange } from '../byte-views.ts';
+import { ByteWriter, sizeOfVarint, writeInt64, writeVarint } from '../bytes.ts';
 import type { Header } from '../headers.ts';
 import { COMPRESSION_IDS, type CompressionType, compress } from './compression/index.ts';
 import { crc32c } from './crc32c.ts';
@@ -70,12 +71,12 @@ export class RecordBatchBuilder {
     position = writeVarint(buffer, offsetDelta, position);
     position = writeVarint(buffer, keyLength, position);
     if (keyLength > 0) {
-      copyBytes(keyBuffer, keyStart, keyStart + keyLength, buffer, position);
+      copyRange(keyBuffer, keyStart, keyStart + keyLength, buffer, out.view, position);
       position += keyLength;
     }
     position = writeVarint(buffer, valueLength, position);
     if (valueLength > 0) {
-      copyBytes(valueBuffer, valueStart, valueStart + valueLength, buffer, position);
+      copyRange(valueBuffer, valueStart, valueStart + valueLength, buffer, out.view, position);
       position += valueLength;
     }
     if (headers.length === 0) {

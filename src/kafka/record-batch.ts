@@ -172,6 +172,8 @@ export function forEachBatch(
  */
 export class RecordCursor {
   readonly buffer: Buffer;
+  /** Of `buffer`: one for all records of the batch. */
+  readonly view: DataView;
   offset = -1;
   /** Milliseconds since the epoch; −1 where the producer set none. */
   timestamp = -1;
@@ -193,6 +195,7 @@ export class RecordCursor {
 
   constructor(batch: RecordBatch, buffer: Buffer, start: number, end: number, at: TopicPartition) {
     this.buffer = buffer;
+    this.view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
     this.#batch = batch;
     this.#position = start;
     this.#end = end;

@@ -2,6 +2,7 @@
  * Takes what a task writes, sink records and changelog records, and encodes it straight into the producer's batches.
  * Mirrors `RecordCollectorImpl`. One scratch buffer per thread: serialising a record allocates nothing.
  */
+import { nowReading, nowWriting } from '../byte-views.ts';
 import { ByteWriter } from '../bytes.ts';
 import { type Header, NO_HEADERS } from '../headers.ts';
 import { partitionForKey } from '../kafka/murmur2.ts';
@@ -68,6 +69,9 @@ export class RecordCollector {
       sharesBytes(node.value, origin.node.value)
     ) {
       const raw = origin.raw!;
+      // Another task's head may have been read since this record was.
+      nowReading(raw.buffer, raw.view);
+      nowWriting(scratch.buffer, scratch.view);
       this.sink.send(
         topic,
         partition,
@@ -88,6 +92,7 @@ export class RecordCollector {
       node.value.write(value, scratch, topic, 'value');
       valueLength = scratch.position - valueStart;
     }
+    nowWriting(scratch.buffer, scratch.view);
     this.sink.send(
       topic,
       partition,

@@ -3,6 +3,7 @@
  * head. Mirrors `RecordQueue`. What cannot be read goes to the deserialisation handler; what has no usable timestamp or
  * a null value that its serde does not let through is dropped and counted.
  */
+import { nowReading } from '../byte-views.ts';
 import { messageOf } from '../errors.ts';
 import { type Header, NO_HEADERS } from '../headers.ts';
 import { SchemaPendingError } from '../serdes/index.ts';
@@ -13,6 +14,7 @@ import type { HandlerResponse, UndecodableRecord } from './options.ts';
 /** A record as bytes; `RecordCursor` is one. Length −1 is null. */
 export interface RawRecord {
   readonly buffer: Buffer;
+  readonly view: DataView;
   readonly offset: number;
   readonly timestamp: number;
   readonly keyStart: number;
@@ -120,6 +122,7 @@ export class RecordQueue {
     const { node } = this;
     let key: unknown = null;
     let value: unknown = null;
+    nowReading(raw.buffer, raw.view);
     try {
       if (raw.keyLength >= 0) key = node.key.read(raw.buffer, raw.keyStart, raw.keyStart + raw.keyLength, topic, 'key');
       if (raw.valueLength >= 0) {

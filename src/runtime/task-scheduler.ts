@@ -10,17 +10,26 @@ import type { Task } from './task.ts';
 /** Records between two looks at the clock. */
 const CHECK_EVERY = 64;
 /**
- * Event time by which a task may lead the others of its sub-topology where nothing of this application reads what they
- * write: a run of records of one partition finds its keys and windows in the processor's caches.
+ * Event time by which a task may lead the others of its sub-topology, ms: a run of records of one partition finds its keys,
+ * windows and batches in the processor's caches.
  */
-const LEAD_MS = 5_000;
+const MAX_LEAD_MS = 5_000;
+/** What a lead may take of the grace of a windowed operator that reads what the tasks write. */
+const GRACE_SHARE = 0.01;
 
-/** How far a sub-topology's tasks may lead each other, ms of event time. Its order matters where its output comes back. */
+/**
+ * How far a sub-topology's tasks may lead each other, ms of event time. Where its output comes back into the application,
+ * order decides what is late: at most a hundredth of the least grace, none where there is none.
+ */
 export function leadMsOf({ sinks }: SubTopology, topology: Topology): number {
   const sources = topology.subTopologies.flatMap((sub) => sub.sources);
   const comesBack = (topic: string): boolean =>
     sources.some(({ topics }) => (topics instanceof RegExp ? topics.test(topic) : topics.includes(topic)));
-  return sinks.some(({ topic }) => typeof topic !== 'string' || comesBack(topic)) ? 0 : LEAD_MS;
+  if (!sinks.some(({ topic }) => typeof topic !== 'string' || comesBack(topic))) return MAX_LEAD_MS;
+  const graces = topology.subTopologies.flatMap((sub) =>
+    sub.nodes.flatMap((node) => (node.kind === 'processor' ? (node.graceMs ?? []) : [])),
+  );
+  return graces.length === 0 ? 0 : Math.min(MAX_LEAD_MS, Math.floor(Math.min(...graces) * GRACE_SHARE));
 }
 
 export interface TurnOptions {

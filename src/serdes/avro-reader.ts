@@ -7,6 +7,7 @@
  * Types within themselves and unions whose branches avsc wraps are left to avsc, behind a compiled check of the same kind.
  */
 import type { Type } from 'avsc';
+import { viewOf } from '../byte-views.ts';
 import { DeserializationError } from './errors.ts';
 import { seenString } from './seen-strings.ts';
 
@@ -72,6 +73,7 @@ class Compiler {
   readonly #constants = new Map<string, unknown>();
   readonly #open = new Set<AvroNode>();
   #counter = 0;
+  #usesView = false;
 
   link(name: string, value: string): AvroReader {
     const fail = (why: string): never => {
@@ -81,11 +83,13 @@ class Compiler {
 ${this.#functions.join('\n')}
 return (b, start, e) => {
   let p = start, m = 0, n = 0;
+  ${this.#usesView ? 'const d = viewOf(b);' : ''}
   ${this.#lines.join('\n  ')}
   if (p !== e) fail(p > e ? 'cut off' : 'the value has bytes behind it');
   return ${value};
 };`;
-    return new Function('after', 'fail', 'readLong', 'text', 'setKey', ...this.#constants.keys(), source)(
+    return new Function('viewOf', 'after', 'fail', 'readLong', 'text', 'setKey', ...this.#constants.keys(), source)(
+      viewOf,
       after,
       fail,
       (b: Buffer, p: number, e: number) => readLong(b, p, e, fail),
@@ -282,9 +286,10 @@ return (b, start, e) => {
   /** An integer of one byte is read in place. */
   #number(typeName: string): string {
     if (typeName === 'float' || typeName === 'double') {
-      const [bytes, method] = typeName === 'float' ? [4, 'readFloatLE'] : [8, 'readDoubleLE'];
+      const [bytes, method] = typeName === 'float' ? [4, 'getFloat32'] : [8, 'getFloat64'];
       this.#need(bytes);
-      return this.#define(`b.${method}(p)`, `p += ${bytes};`);
+      this.#usesView = true;
+      return this.#define(`d.${method}(p, true)`, `p += ${bytes};`);
     }
     const value = this.#fresh('value');
     this.#need(1);

@@ -5,7 +5,7 @@
  * Keys of the cache are the key itself where its serde is primitive, else the key's bytes as a string. Windows have one
  * Map each, found by their start.
  */
-import { ByteWriter, copyBytes, latin1, writeInt64 } from '../bytes.ts';
+import { ByteWriter, latin1, writeInt64 } from '../bytes.ts';
 import { asDeserializationError, SerdeError } from '../serdes/index.ts';
 import type { BackendOp } from './backend.ts';
 import type { CacheBudget } from './cache.ts';
@@ -213,12 +213,12 @@ export class LiveStore<K, V, C extends WriteContext> {
       if (this.#isExpired(startMs)) return undefined;
       writeInt64(key, this.#segmentOf(startMs), prefix.length);
     }
-    copyBytes(buffer, keyStart, keyStart + keyLength, key, head);
+    buffer.copy(key, head, keyStart, keyStart + keyLength);
     if (valueLength < 0) return { type: 'del', key };
     const start = this.#description.timestamped ? TIMESTAMP_BYTES : 0;
     const value = Buffer.allocUnsafe(start + valueLength);
     if (start > 0) writeInt64(value, timestamp, 0);
-    copyBytes(buffer, valueStart, valueStart + valueLength, value, start);
+    buffer.copy(value, start, valueStart, valueStart + valueLength);
     return { type: 'put', key, value };
   }
 

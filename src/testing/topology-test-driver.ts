@@ -2,6 +2,7 @@
  * A topology in memory, without a broker. Mirrors `TopologyTestDriver`: every record is processed and committed at once,
  * repartition topics loop back, all topics have one partition, wall-clock time stands still until it is advanced.
  */
+import { viewOf } from '../byte-views.ts';
 import { ByteWriter } from '../bytes.ts';
 import { type Header, NO_HEADERS } from '../headers.ts';
 import { TopicNames } from '../runtime/internal-topics.ts';
@@ -62,6 +63,7 @@ class MemorySource implements RecordSource {
     const buffer = Buffer.concat([key ?? Buffer.alloc(0), value ?? Buffer.alloc(0)]);
     this.#records.push({
       buffer,
+      view: viewOf(buffer),
       offset,
       timestamp,
       keyStart: 0,

@@ -38,6 +38,8 @@ export interface ProcessorNode {
   readonly parents: readonly string[];
   readonly supplier: () => AnyProcessor;
   readonly stores: readonly string[];
+  /** Windowed operators: ms by which a record may be late. */
+  readonly graceMs?: number | undefined;
 }
 
 /** The partition for a record, 0 ≤ p < partitionCount; undefined: Java's murmur2 of the key. */

@@ -31,8 +31,10 @@ test('a client makes clusters, pools of two connections, and brokers, with the m
     'failIfNotConnected',
     'nextCorrelationId',
     'rejectRequests',
+    'processData',
   ])
     expect(pool.pool[0]![method]).toBeInstanceOf(Function);
+  expect(pool.pool[0]!['chunks']).toEqual([]);
   expect(pool['destroy']).toBeInstanceOf(Function);
   const queue = pool.pool[0]!['requestQueue'] as Record<string, unknown>;
   for (const method of ['push', 'maybeThrottle']) expect(queue[method]).toBeInstanceOf(Function);
