@@ -35,7 +35,14 @@ export function viewOf(buffer: Uint8Array): DataView {
 const SHORT_BYTES = 160;
 
 /** Hot. Copies a range, which must be within both buffers. */
-export function copyRange(source: Uint8Array, start: number, end: number, target: Buffer, targetView: DataView, at: number): void {
+export function copyRange(
+  source: Uint8Array,
+  start: number,
+  end: number,
+  target: Buffer,
+  targetView: DataView,
+  at: number,
+): void {
   const view = end - start <= SHORT_BYTES ? knownView(source) : undefined;
   if (view === undefined) {
     target.set(source.subarray(start, end), at);

@@ -121,6 +121,24 @@ export class ByteWriter {
   }
 }
 
+/** One piece of memory handed out again and again at the length that is asked for: the last content is gone each time. */
+export class ReusedBytes {
+  #memory = Buffer.allocUnsafeSlow(1024);
+  /** Of the memory. */
+  view = new DataView(this.#memory.buffer);
+  /** By length: a part costs more to make than what is copied into it. */
+  #parts: (Buffer | undefined)[] = [];
+
+  of(length: number): Buffer {
+    if (length > this.#memory.length) {
+      this.#memory = Buffer.allocUnsafeSlow(length * 2);
+      this.view = new DataView(this.#memory.buffer);
+      this.#parts = [];
+    }
+    return (this.#parts[length] ??= this.#memory.subarray(0, length));
+  }
+}
+
 /** Bytes as a string of the same length: what stands for them as a Map key. Sorts as the bytes do. */
 export function latin1(buffer: Buffer, start = 0, end = buffer.length): string {
   return buffer.toString('latin1', start, end);

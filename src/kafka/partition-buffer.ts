@@ -15,6 +15,8 @@ type Entry =
   | { readonly kind: 'error'; readonly error: KafkaError };
 
 const ABORT = 0;
+/** Entries walked before they are cut off. */
+const COMPACT_AT = 8;
 
 export class PartitionBuffer {
   readonly topic: string;
@@ -102,10 +104,11 @@ export class PartitionBuffer {
   }
 
   #advance(): boolean {
-    if (this.#head === this.#entries.length) {
-      this.#entries.length = 0;
+    // A buffer that is never quite empty must let go of what was walked: each entry holds a whole fetch response.
+    if (this.#head > COMPACT_AT || this.#head === this.#entries.length) {
+      this.#entries.splice(0, this.#head);
       this.#head = 0;
-      return false;
+      if (this.#entries.length === 0) return false;
     }
     const entry = this.#entries[this.#head++]!;
     if (entry.kind === 'error') {

@@ -3,12 +3,13 @@
  * flight. After a failure what was in flight returns to its place, and until the first of it is acknowledged only one
  * batch is out, so that order is kept through retries.
  */
-import { writeInt64 } from '../bytes.ts';
+import { type ByteWriter, writeInt64 } from '../bytes.ts';
 import type { Header } from '../headers.ts';
 import type { CompressionType } from './compression/index.ts';
 import { crc32c } from './crc32c.ts';
 import { RecordBatch } from './record-batch.ts';
 import { RecordBatchBuilder } from './record-batch-builder.ts';
+import type { WriterPool } from './writer-pool.ts';
 
 export interface Identity {
   readonly producerId: number;
@@ -21,6 +22,10 @@ export interface PendingBatch {
   readonly compression: CompressionType;
   bytes: Buffer;
   baseSequence: number;
+  /** Whose memory `bytes` is; undefined where it is its own. */
+  readonly writer: ByteWriter | undefined;
+  /** How often it went out. */
+  sends: number;
 }
 
 /** Sequences are int32 and start over at 0 behind the largest (`DefaultRecordBatch#incrementSequence`). */
@@ -35,16 +40,19 @@ export class ProducerPartition {
   needsNewIdentity = false;
   /** The offset behind the last record known to be written; −1 before the first. */
   ackedOffset = -1;
+  readonly #writers: WriterPool;
   #open: RecordBatchBuilder | undefined;
+  #openWriter: ByteWriter | undefined;
   #ready: PendingBatch[] = [];
   #inFlight: PendingBatch[] = [];
   #nextSequence = 0;
   #retrying = false;
   #lastBatchBytes = FIRST_BATCH_BYTES;
 
-  constructor(topic: string, partition: number) {
+  constructor(topic: string, partition: number, writers: WriterPool) {
     this.topic = topic;
     this.partition = partition;
+    this.#writers = writers;
   }
 
   /** Bytes of the open batch; 0 where there is none. */
@@ -66,8 +74,14 @@ export class ProducerPartition {
     valueLength: number,
     headers: readonly Header[],
   ): void {
-    const open = (this.#open ??= new RecordBatchBuilder(this.#lastBatchBytes));
+    const open = this.#open ?? this.#start();
     open.append(timestamp, keyBuffer, keyStart, keyLength, valueBuffer, valueStart, valueLength, headers);
+  }
+
+  #start(): RecordBatchBuilder {
+    this.#openWriter = this.#writers.take(this.#lastBatchBytes);
+    this.#open = new RecordBatchBuilder(this.#openWriter);
+    return this.#open;
   }
 
   /** Closes the open batch and queues it. */
@@ -79,7 +93,13 @@ export class ProducerPartition {
     const baseSequence = this.#nextSequence;
     this.#nextSequence = (baseSequence + open.recordCount) % SEQUENCES;
     const bytes = open.build(compression, { ...identity, baseSequence });
-    const batch: PendingBatch = { owner: this, recordCount: open.recordCount, compression, bytes, baseSequence };
+    let writer = this.#openWriter;
+    if (compression !== 'none') {
+      this.#writers.give(writer!);
+      writer = undefined;
+    }
+    const { recordCount } = open;
+    const batch: PendingBatch = { owner: this, recordCount, compression, bytes, baseSequence, writer, sends: 0 };
     this.#ready.push(batch);
     return batch;
   }
@@ -90,7 +110,9 @@ export class ProducerPartition {
   }
 
   take(): void {
-    this.#inFlight.push(this.#ready.shift()!);
+    const batch = this.#ready.shift()!;
+    batch.sends++;
+    this.#inFlight.push(batch);
   }
 
   /** True where nothing before this batch is unacknowledged. */
@@ -103,6 +125,8 @@ export class ProducerPartition {
     if (baseOffset >= 0) this.ackedOffset = Math.max(this.ackedOffset, baseOffset + batch.recordCount);
     this.#inFlight = this.#inFlight.filter((other) => other !== batch);
     this.#retrying = false;
+    // Sent once, its bytes have left; an earlier try's may still wait in a socket that hangs.
+    if (batch.writer !== undefined && batch.sends === 1) this.#writers.give(batch.writer);
   }
 
   retry(batch: PendingBatch): void {
@@ -135,7 +159,8 @@ export class ProducerPartition {
         );
       }
       const bytes = builder.build(batch.compression, { ...identity, baseSequence });
-      parts.push({ owner: this, recordCount: count, compression: batch.compression, bytes, baseSequence });
+      const { compression } = batch;
+      parts.push({ owner: this, recordCount: count, compression, bytes, baseSequence, writer: undefined, sends: 0 });
       baseSequence = (baseSequence + count) % SEQUENCES;
     }
     this.#ready.splice(index, 1, ...parts);

@@ -16,6 +16,7 @@ import { type Identity, type PendingBatch, ProducerPartition } from './producer-
 import { type ProducePartitionResponse, produceRequest } from './requests/00-produce.ts';
 import { initProducerIdRequest } from './requests/admin.ts';
 import { sizeOf, type UnroutedRecord } from './unrouted-record.ts';
+import { WriterPool } from './writer-pool.ts';
 
 export interface ProducerOptions {
   /** ms a batch waits for more records (linger.ms). Default 20. */
@@ -40,6 +41,7 @@ export class Producer {
   readonly #partitions = new Map<string, ProducerPartition[]>();
   /** Records of topics whose metadata is not known yet. */
   readonly #unrouted = new Map<string, UnroutedRecord[]>();
+  readonly #writers = new WriterPool();
   readonly #stop = new AbortController();
   #identity: Identity = { producerId: -1, producerEpoch: -1 };
   #bufferedBytes = 0;
@@ -190,7 +192,10 @@ export class Producer {
     const count = this.#cluster.partitionCount(topic);
     // Order: what waits for metadata goes before what comes now.
     if (count === 0 || this.#unrouted.has(topic)) return undefined;
-    const partitions = Array.from({ length: count }, (_, partition) => new ProducerPartition(topic, partition));
+    const partitions = Array.from(
+      { length: count },
+      (_, partition) => new ProducerPartition(topic, partition, this.#writers),
+    );
     this.#partitions.set(topic, partitions);
     return partitions;
   }

@@ -25,9 +25,11 @@ export class RecordBatchBuilder {
   #baseTimestamp = 0;
   #maxTimestamp = -1;
 
-  constructor(initialBytes = 1024) {
-    this.#out = new ByteWriter(Math.max(initialBytes, BATCH_HEADER_BYTES));
-    this.#out.position = BATCH_HEADER_BYTES;
+  /** @param writer an empty one */
+  constructor(writer = new ByteWriter(1024)) {
+    this.#out = writer;
+    writer.ensure(BATCH_HEADER_BYTES);
+    writer.position = BATCH_HEADER_BYTES;
   }
 
   /** Bytes so far, header included, before compression. */
@@ -88,7 +90,7 @@ export class RecordBatchBuilder {
     }
   }
 
-  /** Closes the batch. The result may share the builder's memory: the builder is not to be used again. */
+  /** Closes the batch. Uncompressed, the result is the writer's memory: the builder is not to be used again. */
   build(compression: CompressionType, identity: BatchIdentity): Buffer {
     const records = this.#out;
     let batch = records.buffer.subarray(0, records.position);

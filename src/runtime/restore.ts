@@ -2,6 +2,7 @@
  * Brings stores up to date from their changelogs: from the position the local database carries to the end of the log,
  * in batches. Where the position cannot be trusted, the store is rebuilt from the beginning.
  */
+import { nowReading } from '../byte-views.ts';
 import {
   describeTopicConfigs,
   Fetcher,
@@ -10,7 +11,7 @@ import {
   type PartitionBuffer,
   partitionKey,
 } from '../kafka/index.ts';
-import type { BackendOp } from '../state/index.ts';
+import type { BackendBatch } from '../state/index.ts';
 import type { Metrics } from './metrics.ts';
 import type { ResolvedOptions } from './options.ts';
 import { type RideOutOptions, rideOut } from './ride-out.ts';
@@ -26,6 +27,8 @@ interface Restoring {
   readonly buffer: PartitionBuffer;
   readonly from: number;
   readonly end: number;
+  /** A batch is being written: one at a time, so that an older one never comes after a newer. */
+  writing: boolean;
 }
 
 export interface RestoreListener {
@@ -104,7 +107,14 @@ export async function restoreTasks(
         await task.state.wipe(store);
       }
       if (plan.offset < end)
-        restoring.push({ task, store, buffer: fetcher.add({ topic, partition }, plan.offset), from: plan.offset, end });
+        restoring.push({
+          task,
+          store,
+          buffer: fetcher.add({ topic, partition }, plan.offset),
+          from: plan.offset,
+          end,
+          writing: false,
+        });
     }
     if (restoring.length > 0) await restoreAll(restoring, fetcher, options, metrics, listener, riding);
     for (const task of tasks) task.state.restored();
@@ -124,41 +134,59 @@ async function restoreAll(
   await rideOut(() => fetcher.start(), riding);
   let open = restoring;
   let nextLog = Date.now() + LOG_EVERY_MS;
-  while (open.length > 0) {
-    riding.alive();
-    // The databases write in threads of their own, side by side, while the next batch is prepared here.
-    const writes: Promise<void>[] = [];
-    for (const item of open) {
-      const ops = takeBatch(item);
-      if (ops === undefined) continue;
-      const { task, store, buffer, from, end } = item;
-      writes.push(task.state.restore(store, ops, buffer.position));
-      metrics.restored += ops.length;
-      listener?.onProgress(buffer.topic, buffer.partition, buffer.position - from, Math.max(0, end - buffer.position));
+  const writes = new Set<Promise<void>>();
+  try {
+    while (open.length > 0) {
+      riding.alive();
+      // The databases write in threads of their own, side by side, while more is prepared here.
+      for (const item of open) {
+        if (!item.writing && item.buffer.bufferedBytes > 0) startWrite(item, writes, metrics, listener);
+      }
+      fetcher.wake();
+      await Promise.race(writes.size > 0 ? writes : [fetcher.waitForData(POLL_MS)]);
+      open = open.filter((item) => item.writing || item.buffer.position < item.end);
+      if (Date.now() > nextLog) {
+        nextLog = Date.now() + LOG_EVERY_MS;
+        const remaining = open.reduce((sum, item) => sum + Math.max(0, item.end - item.buffer.position), 0);
+        options.logger.info({ partitions: open.length, remaining }, 'restoring state');
+      }
     }
-    fetcher.wake();
-    await Promise.all(writes);
-    open = open.filter((item) => item.buffer.position < item.end);
-    if (Date.now() > nextLog) {
-      nextLog = Date.now() + LOG_EVERY_MS;
-      const remaining = open.reduce((sum, item) => sum + item.end - item.buffer.position, 0);
-      options.logger.info({ partitions: open.length, remaining }, 'restoring state');
-    }
-    if (writes.length === 0) await fetcher.waitForData(POLL_MS);
+  } finally {
+    await Promise.allSettled(writes);
   }
 }
 
-function takeBatch({ task, store, buffer, end }: Restoring): BackendOp[] | undefined {
+function startWrite(
+  item: Restoring,
+  writes: Set<Promise<void>>,
+  metrics: Metrics,
+  listener: RestoreListener | undefined,
+): void {
+  const { task, store, buffer, from, end } = item;
+  const batch = task.state.restoring(store);
+  metrics.restored += takeBatch(item, batch);
+  item.writing = true;
+  const write = task.state.restore(store, batch, buffer.position).finally(() => {
+    item.writing = false;
+    writes.delete(write);
+  });
+  writes.add(write);
+  listener?.onProgress(buffer.topic, buffer.partition, buffer.position - from, Math.max(0, end - buffer.position));
+}
+
+/** Moves on by at most BATCH_RECORDS; returns how many there were. */
+function takeBatch({ task, store, buffer, end }: Restoring, batch: BackendBatch): number {
   const live = task.state.stores.get(store)!;
-  const before = buffer.position;
-  const ops: BackendOp[] = [];
-  while (ops.length < BATCH_RECORDS && buffer.position < end) {
+  let records = 0;
+  while (records < BATCH_RECORDS && buffer.position < end) {
     const cursor = buffer.next();
     if (cursor === undefined) break;
+    records++;
+    // Nothing of ours is written without a key.
     if (cursor.keyLength < 0) continue;
-    const { buffer: bytes, keyStart, keyLength, valueStart, valueLength, timestamp } = cursor;
-    const op = live.toLocal(bytes, keyStart, keyLength, valueStart, valueLength, timestamp);
-    if (op !== undefined) ops.push(op);
+    const { buffer: bytes, view, keyStart, keyLength, valueStart, valueLength, timestamp } = cursor;
+    nowReading(bytes, view);
+    live.restore(batch, bytes, keyStart, keyLength, valueStart, valueLength, timestamp);
   }
-  return buffer.position === before ? undefined : ops;
+  return records;
 }

@@ -257,7 +257,9 @@ return (b, start, e) => {
   /** The blocks of an array or a map; an element may take no bytes (null): a count above what is left is refused all the same. */
   #blocks(element: () => boolean): boolean {
     const count = this.#fresh('count');
-    this.#lines.push(`for (let ${count} = readLong(b, p, e); (p = after.p, ${count} !== 0); ${count} = readLong(b, p, e)) {`);
+    this.#lines.push(
+      `for (let ${count} = readLong(b, p, e); (p = after.p, ${count} !== 0); ${count} = readLong(b, p, e)) {`,
+    );
     this.#lines.push(`if (${count} < 0) { ${count} = -${count}; readLong(b, p, e); p = after.p; }`);
     this.#lines.push(`if (${count} > e - p) fail('more elements announced than bytes left');`);
     this.#lines.push(`for (; ${count} > 0; ${count}--) {`);

@@ -24,10 +24,7 @@ interface AvscReader {
 }
 
 /** How records of one writer's schema are read. */
-type Reader =
-  | { readonly compiled: AvroReader }
-  | AvscReader
-  | { readonly incompatible: string };
+type Reader = { readonly compiled: AvroReader } | AvscReader | { readonly incompatible: string };
 
 /** A serde for values of an Avro schema; the type follows from a schema written `as const`. */
 export function avro<const S extends AvroSchema>(registry: SchemaRegistry, schema: S): Serde<AvroType<S>> {

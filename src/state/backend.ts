@@ -7,9 +7,13 @@ import { Level } from 'level';
 import { latin1 } from '../bytes.ts';
 import { StateStoreClosedError, translateLevelError } from './errors.ts';
 
-export type BackendOp =
-  | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
-  | { readonly type: 'del'; readonly key: Buffer };
+/** Collects changes; key and value are copied at once and may be reused. */
+export interface BackendBatch {
+  put(key: Buffer, value: Buffer): void;
+  del(key: Buffer): void;
+  /** Atomic: all of it or, after a crash, nothing. The batch is done with afterwards. */
+  write(): Promise<void>;
+}
 
 export interface KeyRange {
   /** Inclusive. */
@@ -24,8 +28,7 @@ export interface StateBackend {
   get(key: Buffer): Buffer | undefined;
   /** Ascending by bytes (or descending); a snapshot as of the first step. */
   entries(range: KeyRange): AsyncIterable<readonly [Buffer, Buffer]>;
-  /** Atomic: all of it or, after a crash, nothing. */
-  write(batch: readonly BackendOp[]): Promise<void>;
+  batch(): BackendBatch;
   /** Deletes at most `limit` entries of the range, lowest first. */
   clear(range: KeyRange, limit: number): Promise<void>;
   close(): Promise<void>;
@@ -80,12 +83,21 @@ class LevelBackend implements StateBackend {
     }
   }
 
-  async write(batch: readonly BackendOp[]): Promise<void> {
-    try {
-      await this.#db.batch(batch as BackendOp[]);
-    } catch (error) {
-      throw translateLevelError(this.#directory, error);
-    }
+  /** A chained batch: half the cost of an array of operations, which the native side reads property by property. */
+  batch(): BackendBatch {
+    const directory = this.#directory;
+    const batch = this.#db.batch();
+    return {
+      put: (key, value) => void batch.put(key, value),
+      del: (key) => void batch.del(key),
+      async write() {
+        try {
+          await batch.write();
+        } catch (error) {
+          throw translateLevelError(directory, error);
+        }
+      },
+    };
   }
 
   async clear({ gte, lt }: KeyRange, limit: number): Promise<void> {
@@ -112,11 +124,18 @@ export class MemoryBackend implements StateBackend {
     }
   }
 
-  async write(batch: readonly BackendOp[]): Promise<void> {
-    for (const op of batch) {
-      if (op.type === 'put') this.#entries.set(latin1(op.key), op.value);
-      else this.#entries.delete(latin1(op.key));
-    }
+  batch(): BackendBatch {
+    const changes: [string, Buffer | null][] = [];
+    return {
+      put: (key, value) => void changes.push([latin1(key), Buffer.from(value)]),
+      del: (key) => void changes.push([latin1(key), null]),
+      write: async () => {
+        for (const [key, value] of changes) {
+          if (value === null) this.#entries.delete(key);
+          else this.#entries.set(key, value);
+        }
+      },
+    };
   }
 
   async clear(range: KeyRange, limit: number): Promise<void> {

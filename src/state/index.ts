@@ -2,7 +2,7 @@
  * State: live objects over bytes. live-store.ts is the store every operator works on; store-bytes.ts and backend.ts are
  * what it stands on; task-state.ts commits and restores; store.ts has the interfaces for users.
  */
-export type { BackendOp } from './backend.ts';
+export type { BackendBatch } from './backend.ts';
 export { CacheBudget } from './cache.ts';
 export * from './errors.ts';
 export type { ChangelogSink, LiveEntry, WriteContext } from './live-entry.ts';

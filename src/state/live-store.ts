@@ -5,9 +5,10 @@
  * Keys of the cache are the key itself where its serde is primitive, else the key's bytes as a string. Windows have one
  * Map each, found by their start.
  */
-import { ByteWriter, latin1, writeInt64 } from '../bytes.ts';
+import { copyRange } from '../byte-views.ts';
+import { ByteWriter, latin1, ReusedBytes, writeInt64 } from '../bytes.ts';
 import { asDeserializationError, SerdeError } from '../serdes/index.ts';
-import type { BackendOp } from './backend.ts';
+import type { BackendBatch } from './backend.ts';
 import type { CacheBudget } from './cache.ts';
 import { type ChangelogSink, LiveEntry, type WriteContext } from './live-entry.ts';
 import type { AnyStoreDescription, KeyValueStoreDescription, WindowStoreDescription } from './store.ts';
@@ -32,6 +33,9 @@ const WINDOW_KEY_SUFFIX_BYTES = 12;
 const SEGMENT_BYTES = 8;
 const TIMESTAMP_BYTES = 8;
 const MIN_SEGMENT_INTERVAL_MS = 60_000;
+
+const restoredKey = new ReusedBytes();
+const restoredValue = new ReusedBytes();
 
 export class LiveStore<K, V, C extends WriteContext> {
   readonly name: string;
@@ -190,36 +194,40 @@ export class LiveStore<K, V, C extends WriteContext> {
   }
 
   /**
-   * The local key and value of a changelog record, for restoring; ranges of a fetch response, copied.
+   * Hot. Adds a changelog record to a batch of restored entries; ranges of a fetch response. A window that has expired
+   * already is left out.
    * @param valueLength −1 for a tombstone
-   * @returns undefined where the window has expired already
    */
-  toLocal(
+  restore(
+    batch: BackendBatch,
     buffer: Buffer,
     keyStart: number,
     keyLength: number,
     valueStart: number,
     valueLength: number,
     timestamp: number,
-  ): BackendOp | undefined {
+  ): void {
     const { prefix } = this.#environment.bytes;
     const isWindow = this.#description.type === 'window';
     const head = prefix.length + (isWindow ? SEGMENT_BYTES : 0);
-    const key = Buffer.allocUnsafe(head + keyLength);
+    const key = restoredKey.of(head + keyLength);
     prefix.copy(key);
     if (isWindow) {
       const startMs = readStart(buffer, keyStart + keyLength);
       if (startMs > this.observedTimeMs) this.observedTimeMs = startMs;
-      if (this.#isExpired(startMs)) return undefined;
+      if (this.#isExpired(startMs)) return;
       writeInt64(key, this.#segmentOf(startMs), prefix.length);
     }
-    buffer.copy(key, head, keyStart, keyStart + keyLength);
-    if (valueLength < 0) return { type: 'del', key };
+    copyRange(buffer, keyStart, keyStart + keyLength, key, restoredKey.view, head);
+    if (valueLength < 0) {
+      batch.del(key);
+      return;
+    }
     const start = this.#description.timestamped ? TIMESTAMP_BYTES : 0;
-    const value = Buffer.allocUnsafe(start + valueLength);
+    const value = restoredValue.of(start + valueLength);
     if (start > 0) writeInt64(value, timestamp, 0);
-    buffer.copy(value, start, valueStart, valueStart + valueLength);
-    return { type: 'put', key, value };
+    copyRange(buffer, valueStart, valueStart + valueLength, value, restoredValue.view, start);
+    batch.put(key, value);
   }
 
   /** Entries with bytes in the given range of local keys (without prefix), flushed state only. */

@@ -4,7 +4,7 @@
  * replayed from the position the last batch carried, and nothing is wiped.
  */
 import { latin1 } from '../bytes.ts';
-import type { BackendOp, KeyRange, StateBackend } from './backend.ts';
+import type { BackendBatch, KeyRange, StateBackend } from './backend.ts';
 import { prefixEnd } from './backend.ts';
 
 /** Bookkeeping of a Map entry, on top of key and value. */
@@ -46,10 +46,11 @@ export class StoreBytes {
   }
 
   /** What a commit writes. */
-  *pending(): Iterable<BackendOp> {
+  addTo(batch: BackendBatch): void {
     for (const [text, value] of this.#overlay) {
       const key = Buffer.from(text, 'latin1');
-      yield value === null ? { type: 'del', key } : { type: 'put', key, value };
+      if (value === null) batch.del(key);
+      else batch.put(key, value);
     }
   }
 

@@ -5,7 +5,7 @@
  *     database: [0,0] "meta" → JSON { version, stores: name → { id, observedTimeMs }, positions: topic → offset, committedAtMs }
  *               [id int16] | … → the stores' entries
  */
-import type { BackendOp, StateBackend } from './backend.ts';
+import type { BackendBatch, StateBackend } from './backend.ts';
 import { destroyLevelBackend, MemoryBackend, openLevelBackend } from './backend.ts';
 import type { CacheBudget } from './cache.ts';
 import { CorruptStateError } from './errors.ts';
@@ -107,21 +107,24 @@ export class TaskState<C extends WriteContext> {
     const topic = this.#options.changelogTopic(store);
     if (topic !== undefined) delete this.#metadata.positions[topic];
     this.#metadata.stores[store]!.observedTimeMs = -1;
-    await this.#database.write([this.#metadataOp()]);
+    const batch = this.#database.batch();
+    this.#addMetadata(batch);
+    await batch.write();
+  }
+
+  /** A batch for restored entries of a store, see {@link restored}. */
+  restoring(store: string): BackendBatch {
+    return this.#bytesOf(store).backend.batch();
   }
 
   /** Writes a batch of restored entries and the position behind it. */
-  async restore(store: string, ops: readonly BackendOp[], position: number): Promise<void> {
-    const live = this.stores.get(store)!;
-    const { backend } = this.#bytesOf(store);
-    const topic = this.#options.changelogTopic(store)!;
-    this.#metadata.stores[store]!.observedTimeMs = live.observedTimeMs;
-    if (backend === this.#database) {
-      this.#metadata.positions[topic] = position;
-      await backend.write([...ops, this.#metadataOp()]);
-    } else {
-      await backend.write(ops);
+  restore(store: string, batch: BackendBatch, position: number): Promise<void> {
+    this.#metadata.stores[store]!.observedTimeMs = this.stores.get(store)!.observedTimeMs;
+    if (this.#bytesOf(store).backend === this.#database) {
+      this.#metadata.positions[this.#options.changelogTopic(store)!] = position;
+      this.#addMetadata(batch);
     }
+    return batch.write();
   }
 
   /** To be called when every store is restored. */
@@ -156,14 +159,12 @@ export class TaskState<C extends WriteContext> {
     for (const [topic, offset] of positions) this.#metadata.positions[topic] = offset;
     this.#metadata.committedAtMs = nowMs;
     for (const [name, store] of this.stores) this.#metadata.stores[name]!.observedTimeMs = store.observedTimeMs;
-    const batches = new Map<StateBackend, BackendOp[]>([[this.#database, []]]);
-    for (const bytes of this.#bytes) {
-      const batch = batches.get(bytes.backend) ?? [];
-      for (const op of bytes.pending()) batch.push(op);
-      batches.set(bytes.backend, batch);
-    }
-    batches.get(this.#database)!.push(this.#metadataOp());
-    for (const [backend, batch] of batches) if (batch.length > 0) await backend.write(batch);
+    const database = this.#database.batch();
+    const memory = this.#memory.batch();
+    for (const bytes of this.#bytes) bytes.addTo(bytes.backend === this.#database ? database : memory);
+    this.#addMetadata(database);
+    await database.write();
+    await memory.write();
     for (const bytes of this.#bytes) bytes.committed();
     await this.#expire();
   }
@@ -207,8 +208,8 @@ export class TaskState<C extends WriteContext> {
     return this.#bytes[[...this.stores.keys()].indexOf(store)]!;
   }
 
-  #metadataOp(): BackendOp {
-    return { type: 'put', key: META_KEY, value: Buffer.from(JSON.stringify(this.#metadata)) };
+  #addMetadata(batch: BackendBatch): void {
+    batch.put(META_KEY, Buffer.from(JSON.stringify(this.#metadata)));
   }
 }
 

@@ -91,7 +91,12 @@ describe('the compiled Avro reader', () => {
       ),
       { a: 1 },
     ],
-    ['aliases', record({ name: 'a', type: 'long' }), record({ name: 'z', aliases: ['a'], type: 'long' }), { a: 2 ** 40 }],
+    [
+      'aliases',
+      record({ name: 'a', type: 'long' }),
+      record({ name: 'z', aliases: ['a'], type: 'long' }),
+      { a: 2 ** 40 },
+    ],
     [
       'a type into a union, and a union of other order',
       record({ name: 'a', type: 'int' }, { name: 'b', type: ['string', 'null'] }),
