@@ -29,7 +29,9 @@ export async function createTopics(cluster: KafkaCluster, topics: readonly NewTo
         `Creating topic ${topic}${message === null ? '' : ` (${message})`}`,
         { topic },
       );
-      if (!error.retriable || Date.now() > deadline) throw error;
+      // Brokers that are being restarted do not count as replicas for a while.
+      const mayPass = error.retriable || errorCode === ErrorCode.INVALID_REPLICATION_FACTOR;
+      if (!mayPass || Date.now() > deadline) throw error;
       again.add(topic);
     }
     open = open.filter((t) => again.has(t.topic));

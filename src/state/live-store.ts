@@ -103,8 +103,10 @@ export class LiveStore<K, V, C extends WriteContext> {
   /** Hot. Writes a value (null deletes); the object is kept live. */
   put(key: K, windowStartMs: number, value: V | null, timestamp: number, known?: LiveEntry<K, V, C>): void {
     if (this.#retentionMs > 0) {
-      if (windowStartMs > this.observedTimeMs) this.observedTimeMs = windowStartMs;
-      else if (this.#isExpired(windowStartMs)) {
+      if (windowStartMs > this.observedTimeMs) {
+        // The delete of a window that cannot be there: a cache swallows it, time stands still, as in Java.
+        if (value !== null || !this.#description.cachingEnabled) this.observedTimeMs = windowStartMs;
+      } else if (this.#isExpired(windowStartMs)) {
         this.#environment.onExpired();
         return;
       }

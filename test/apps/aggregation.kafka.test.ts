@@ -1,192 +1,119 @@
-/** The main job on real Kafka, as processes: equal to an independent computation, and never less after SIGKILL. */
-import { Kafka, logLevel, type Producer } from 'kafkajs';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { startKafka, type TestBroker } from '../support/kafka/broker.ts';
+/**
+ * The main job on real Kafka, as processes: equal to an independent computation, and never less after SIGKILL. On the
+ * oldest Kafka and the newest, through SASL_SSL with SCRAM, and on three brokers that are stopped in turn.
+ */
+import { readFileSync } from 'node:fs';
+import type { KafkaConfig } from 'kafkajs';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { AggregationJob, type AggregationJobOptions, expectAtLeast, series } from '../support/aggregation-job.ts';
 import {
-  type Aggregated,
-  decodeAggregated,
-  encodeMetric,
-  expectAggregates,
-  groupByWindow,
-  type Metric,
-  random,
-  registerSchemas,
-} from '../support/metrics.ts';
-import { type Program, startProgram, temporaryFolder } from '../support/programs.ts';
-import { startTestRegistry, type TestRegistry } from '../support/registry.ts';
+  type BrokerOptions,
+  DEFAULT_KAFKA_VERSION,
+  NEWEST_KAFKA_VERSION,
+  startKafka,
+  type TestBroker,
+} from '../support/kafka/broker.ts';
+import { expectAggregates, groupByWindow } from '../support/metrics.ts';
+import { temporaryFolder } from '../support/programs.ts';
 import { waitFor } from '../support/wait.ts';
 
-const PARTITIONS = 4;
-const BASE = Math.floor(Date.now() / 60_000) * 60_000 - 3_600_000;
+const LOGIN = { user: 'alice', password: 'secret-of-alice' };
 
-let broker: TestBroker;
-let registry: TestRegistry;
-let kafka: Kafka;
-let producer: Producer;
-let schemaId: number;
-let group = '';
-let programs: Program[] = [];
+interface Setting extends BrokerOptions {
+  readonly name: string;
+}
 
-beforeAll(async () => {
-  broker = await startKafka();
-  registry = await startTestRegistry();
-  schemaId = await registerSchemas(registry.url);
-  kafka = new Kafka({ brokers: broker.brokers, logLevel: logLevel.NOTHING });
-  producer = kafka.producer();
-  await producer.connect();
-});
-afterAll(async () => {
-  await producer?.disconnect();
-  await registry?.close();
-  await broker?.close();
-});
-beforeEach(async (context) => {
-  group = `metrics-aggregation-${context.task.id}`;
-  const admin = kafka.admin();
-  await admin.connect();
-  const topics = ['metrics', 'metrics-aggregated', 'metrics-dlq'];
-  const existing = (await admin.listTopics()).filter((topic) => topics.includes(topic));
-  if (existing.length > 0) await admin.deleteTopics({ topics: existing });
-  await waitFor(async () => (await admin.listTopics()).every((topic) => !topics.includes(topic)));
-  await admin.createTopics({
-    waitForLeaders: true,
-    topics: topics.map((topic) => ({ topic, numPartitions: PARTITIONS, replicationFactor: 1 })),
+const plain = ({ brokers }: TestBroker): AggregationJobOptions => ({ kafka: { brokers } });
+
+function saslSsl({ brokers, caFile }: TestBroker): AggregationJobOptions {
+  const kafka: KafkaConfig = {
+    brokers,
+    ssl: { ca: [readFileSync(caFile!, 'utf8')] },
+    sasl: { mechanism: 'scram-sha-256', username: LOGIN.user, password: LOGIN.password },
+  };
+  const env = {
+    KAFKA_SSL: 'true',
+    KAFKA_SSL_CA: caFile!,
+    KAFKA_SASL_MECHANISM: 'scram-sha-256',
+    KAFKA_SASL_USERNAME: LOGIN.user,
+    KAFKA_SASL_PASSWORD: LOGIN.password,
+  };
+  return { kafka, env };
+}
+
+const settings: readonly Setting[] = [
+  { name: `Kafka ${DEFAULT_KAFKA_VERSION}` },
+  { name: `Kafka ${NEWEST_KAFKA_VERSION}`, version: NEWEST_KAFKA_VERSION },
+  { name: 'SASL_SSL with SCRAM', saslSsl: LOGIN },
+];
+
+describe.each(settings)('$name', ({ name: _name, ...options }) => {
+  let broker: TestBroker;
+  let job: AggregationJob;
+  beforeAll(async () => {
+    broker = await startKafka(options);
+    job = await AggregationJob.open(options.saslSsl === undefined ? plain(broker) : saslSsl(broker));
   });
-  await admin.disconnect();
-});
-afterEach(async () => {
-  for (const program of programs) await program.kill('SIGKILL');
-  programs = [];
-});
-
-function startAggregation(env: Record<string, string> = {}): Program {
-  const program = startProgram('aggregation', {
-    KAFKA_BROKERS: broker.brokers.join(','),
-    SCHEMA_REGISTRY_URL: registry.url,
-    APPLICATION_ID: group,
-    STATE_DIR: temporaryFolder(),
-    COMMIT_INTERVAL_MS: '300',
-    ...env,
+  afterAll(async () => {
+    await job?.close();
+    await broker?.close();
   });
-  programs.push(program);
-  return program;
-}
+  beforeEach((context) => job.reset(`metrics-aggregation-${context.task.id}`));
+  afterEach(() => job.killPrograms());
 
-/** Out of order within four minutes of event time, over eight minutes: less than the grace. */
-function series(count: number, seed: number): Metric[] {
-  const next = random(seed);
-  return Array.from({ length: count }, (_, i) => ({
-    timestamp: BASE + Math.floor(((i / count) * 4 + next() * 4) * 60_000),
-    service: `service-${Math.floor(next() * 5)}`,
-    metric_name: `metric-${Math.floor(next() * 4)}`,
-    value: next() * 1000 - 200,
-  }));
-}
-
-async function send(metrics: readonly Metric[]): Promise<void> {
-  for (let i = 0; i < metrics.length; i += 2000) {
-    await producer.send({
-      topic: 'metrics',
-      messages: metrics.slice(i, i + 2000).map((metric, j) => ({
-        // Any partition: the job groups by the value's fields.
-        partition: (i + j) % PARTITIONS,
-        key: `${metric.service}:${metric.metric_name}`,
-        value: encodeMetric(schemaId, metric),
-      })),
-    });
-  }
-}
-
-async function waitForLagZero(topics: readonly string[]): Promise<void> {
-  const admin = kafka.admin();
-  await admin.connect();
-  try {
-    await waitFor(
-      async () => {
-        // The repartition topic is not there until the first member has joined.
-        const committed = await admin.fetchOffsets({ groupId: group, topics: [...topics] }).catch(() => undefined);
-        if (committed === undefined) return false;
-        for (const { topic, partitions } of committed) {
-          const ends = await admin.fetchTopicOffsets(topic).catch(() => []);
-          if (ends.length === 0) return false;
-          for (const { partition, high } of ends) {
-            const offset = Number(partitions.find((p) => p.partition === partition)?.offset ?? -1);
-            if (offset < Number(high) && Number(high) > 0) return false;
-          }
-        }
-        return true;
-      },
-      90_000,
-      'lag 0',
+  test('two processes: the last output of each key and window equals an independent computation', async () => {
+    const first = job.startProgram();
+    const second = job.startProgram();
+    const metrics = series(20_000, 1);
+    await job.send(metrics);
+    await job.waitForLagZero();
+    // Later than any interleaving allows: dropped.
+    await job.send(series(200, 2).map((metric) => ({ ...metric, timestamp: metric.timestamp - 1_800_000 })));
+    await job.waitForLagZero();
+    expectAggregates(await job.readOutputs(), metrics);
+    expect(await first.kill('SIGTERM')).toBe(0);
+    expect(await second.kill('SIGTERM')).toBe(0);
+    const dropped = [first, second].map((program) =>
+      Number(/"droppedRecordsTotal":(\d+)[^\n]*"stopped"/.exec(program.output())?.[1]),
     );
-  } finally {
-    await admin.disconnect();
-  }
-}
-
-const repartitionTopic = (): string => `${group}-metric-aggregates-repartition`;
-
-async function readOutputs(): Promise<Aggregated[]> {
-  const ends = new Map<number, number>();
-  const admin = kafka.admin();
-  await admin.connect();
-  for (const { partition, high } of await admin.fetchTopicOffsets('metrics-aggregated'))
-    ends.set(partition, Number(high));
-  await admin.disconnect();
-  const total = [...ends.values()].reduce((sum, end) => sum + end, 0);
-  const consumer = kafka.consumer({ groupId: `reader-${Math.random()}` });
-  await consumer.connect();
-  await consumer.subscribe({ topic: 'metrics-aggregated', fromBeginning: true });
-  const outputs: Aggregated[] = [];
-  await consumer.run({
-    eachMessage: async ({ message }) => {
-      const output = decodeAggregated(message.value!);
-      expect(message.key!.toString()).toBe(output.key);
-      outputs.push(output);
-    },
+    expect(dropped[0]! + dropped[1]!).toBe(200);
   });
-  await waitFor(() => outputs.length >= total, 60_000, `${total} outputs`);
-  await consumer.disconnect();
-  return outputs;
-}
 
-test('two processes: the last output of each key and window equals an independent computation', async () => {
-  const first = startAggregation();
-  const second = startAggregation();
-  const metrics = series(20_000, 1);
-  await send(metrics);
-  await waitForLagZero(['metrics', repartitionTopic()]);
-  // Later than any interleaving allows: dropped.
-  const late = series(200, 2).map((metric) => ({ ...metric, timestamp: metric.timestamp - 1_800_000 }));
-  await send(late);
-  await waitForLagZero(['metrics', repartitionTopic()]);
-  expectAggregates(await readOutputs(), metrics);
-  expect(await first.kill('SIGTERM')).toBe(0);
-  expect(await second.kill('SIGTERM')).toBe(0);
-  const dropped = [first, second].map((program) =>
-    Number(/"droppedRecordsTotal":(\d+)[^\n]*"stopped"/.exec(program.output())?.[1]),
-  );
-  expect(dropped[0]! + dropped[1]!).toBe(200);
+  test('one of two processes killed with SIGKILL midway, several times: no count is lower', async () => {
+    const metrics = series(60_000, 3);
+    job.startProgram();
+    const own = { STATE_DIR: temporaryFolder(), SESSION_TIMEOUT_MS: '6000' };
+    let victim = job.startProgram(own);
+    for (let round = 0; round < 3; round++) {
+      await job.send(metrics.slice(round * 20_000, (round + 1) * 20_000));
+      await waitFor(() => /"tasks assigned"/.test(victim.output()), 60_000, 'the second process to have tasks');
+      await victim.kill('SIGKILL');
+      victim = job.startProgram(own);
+    }
+    await job.waitForLagZero();
+    expectAtLeast(await job.readOutputs(), groupByWindow(metrics));
+  });
 });
 
-test('one of two processes killed with SIGKILL midway, several times: no count is lower', async () => {
-  const metrics = series(60_000, 3);
-  startAggregation();
-  const stateDir = temporaryFolder();
-  let victim = startAggregation({ STATE_DIR: stateDir, SESSION_TIMEOUT_MS: '6000' });
-  for (let round = 0; round < 3; round++) {
-    await send(metrics.slice(round * 20_000, (round + 1) * 20_000));
-    await waitFor(() => /"tasks assigned"/.test(victim.output()), 60_000, 'the second process to have tasks');
-    await victim.kill('SIGKILL');
-    victim = startAggregation({ STATE_DIR: stateDir, SESSION_TIMEOUT_MS: '6000' });
-  }
-  await waitForLagZero(['metrics', repartitionTopic()]);
-  const last = new Map((await readOutputs()).map((output) => [`${output.key}@${output.window_start}`, output]));
-  const windows = groupByWindow(metrics);
-  expect(new Set(last.keys())).toEqual(new Set(windows.keys()));
-  for (const [id, values] of windows) {
-    expect(last.get(id)!.count, id).toBeGreaterThanOrEqual(values.length);
-    expect(last.get(id)!.min).toBe(Math.min(...values));
-    expect(last.get(id)!.max).toBe(Math.max(...values));
+test('three brokers with replication 3, each stopped and started in turn: no count is lower', async () => {
+  const broker = await startKafka({ nodes: 3, properties: { 'min.insync.replicas': '2' } });
+  const job = await AggregationJob.open({ ...plain(broker), replicationFactor: 3 });
+  try {
+    await job.reset('metrics-aggregation-three');
+    const program = job.startProgram();
+    const metrics = series(18_000, 4);
+    await waitFor(() => /"tasks assigned"/.test(program.output()), 60_000, 'tasks');
+    for (let node = 0; node < 3; node++) {
+      await broker.stopNode(node);
+      await job.send(metrics.slice(node * 6000, node * 6000 + 4000));
+      await broker.startNode(node);
+      await job.send(metrics.slice(node * 6000 + 4000, (node + 1) * 6000));
+    }
+    await job.waitForLagZero();
+    expectAtLeast(await job.readOutputs(), groupByWindow(metrics));
+    expect(await program.kill('SIGTERM')).toBe(0);
+  } finally {
+    await job.close();
+    await broker.close();
   }
 });

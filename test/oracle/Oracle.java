@@ -1,15 +1,21 @@
 // The JVM as judge: runs topologies on Kafka Streams' own TopologyTestDriver. Reads cases from standard input,
-//   CASE <topology>          then a line per record: topic TAB key TAB value TAB timestamp   (hex, "-" for null)
+//   CASE <topology>          then a line per record: topic TAB key TAB value TAB timestamp TAB header   (hex, "-" for null)
 //   END
-// and answers with the text of describe() (hex), a line per produced record by topic in order, the dropped count, DONE.
+// and answers with the text of describe() (hex), a line per produced record by topic in order, a line per entry of each
+// store at the end, the dropped count, DONE. A record's header is named "h"; "-" is none.
 import java.io.*;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.*;
+import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.apache.kafka.common.serialization.*;
 import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.*;
 import org.apache.kafka.streams.kstream.*;
+import org.apache.kafka.streams.processor.*;
+import org.apache.kafka.streams.processor.api.*;
+import org.apache.kafka.streams.processor.api.Record;
 import org.apache.kafka.streams.state.*;
 import org.apache.kafka.streams.test.TestRecord;
 
@@ -41,6 +47,48 @@ public class Oracle {
 
   static <V> Materialized<String, V, WindowStore<Bytes, byte[]>> windows(String name, Serde<V> value) {
     return Materialized.<String, V, WindowStore<Bytes, byte[]>>as(name).withKeySerde(S).withValueSerde(value);
+  }
+
+  /** Counts keys up to three, then forgets them; says what it has each 20 ms of stream time. */
+  static class SeenProcessor extends ContextualProcessor<String, String, String, String> {
+    private KeyValueStore<String, Long> seen;
+
+    @Override public void init(org.apache.kafka.streams.processor.api.ProcessorContext<String, String> context) {
+      super.init(context);
+      seen = context.getStateStore("seen");
+      context.schedule(Duration.ofMillis(20), PunctuationType.STREAM_TIME, time -> {
+        try (KeyValueIterator<String, Long> all = seen.all()) {
+          while (all.hasNext()) {
+            KeyValue<String, Long> e = all.next();
+            context.forward(new Record<>(e.key, time + ":" + e.value, time));
+          }
+        }
+      });
+    }
+
+    @Override public void process(Record<String, String> r) {
+      Long n = seen.get(r.key());
+      seen.put(r.key(), n == null ? (Long) 1L : n >= 3 ? null : (Long) (n + 1));
+      long offset = context().recordMetadata().get().offset();
+      context().forward(r.withValue(n + "," + offset + "," + context().currentStreamTimeMs()));
+    }
+  }
+
+  /** The last value of each key in windows of 10 ms, before this one. */
+  static class LastProcessor extends ContextualFixedKeyProcessor<String, String, String> {
+    private WindowStore<String, String> last;
+
+    @Override public void init(FixedKeyProcessorContext<String, String> context) {
+      super.init(context);
+      last = context.getStateStore("last");
+    }
+
+    @Override public void process(FixedKeyRecord<String, String> r) {
+      long start = r.timestamp() / 10 * 10;
+      String before = last.fetch(r.key(), start);
+      last.put(r.key(), r.value(), start);
+      context().forward(r.withValue(text(before)).withTimestamp(r.timestamp() + 1));
+    }
   }
 
   // The same names, operators and options as in topologies.ts.
@@ -92,6 +140,15 @@ public class Oracle {
         b.stream("in", IN).mapValues(v -> "1").to("one", OUT);
         b.stream("in", IN).filter((k, v) -> k != null).groupByKey(Grouped.with(S, S)).count().toStream().to("two", Produced.with(S, L));
       }
+      case "process" -> {
+        b.addStateStore(Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore("seen"), S, L));
+        b.stream("in", IN).filter((k, v) -> k != null).process(SeenProcessor::new, "seen").to("out", OUT);
+      }
+      case "process-values" -> {
+        b.addStateStore(Stores.windowStoreBuilder(
+            Stores.persistentWindowStore("last", Duration.ofMillis(10_000_000), Duration.ofMillis(10), false), S, S));
+        b.stream("in", IN).filter((k, v) -> k != null).processValues(LastProcessor::new, "last").to("out", OUT);
+      }
       default -> throw new IllegalArgumentException(name);
     }
     return b.build();
@@ -103,6 +160,45 @@ public class Oracle {
 
   static String hex(byte[] bytes) {
     return bytes == null ? "-" : HexFormat.of().formatHex(bytes);
+  }
+
+  static RecordHeaders headers(String hex) {
+    RecordHeaders headers = new RecordHeaders();
+    if (!hex.equals("-")) headers.add("h", bytes(hex));
+    return headers;
+  }
+
+  static String text(org.apache.kafka.common.header.Headers headers) {
+    StringBuilder text = new StringBuilder();
+    for (Header h : headers) text.append('\t').append(h.key()).append('=').append(hex(h.value()));
+    return text.toString();
+  }
+
+  /** All values are strings or longs. */
+  static String valueHex(Object value) {
+    return hex(value instanceof Long n ? L.serializer().serialize("", n) : S.serializer().serialize("", (String) value));
+  }
+
+  /** name TAB key TAB window start (0: none) TAB value TAB timestamp (-1: none) */
+  static void printEntry(PrintStream out, String store, String key, long start, Object value) {
+    boolean timestamped = value instanceof ValueAndTimestamp;
+    Object plain = timestamped ? ((ValueAndTimestamp<?>) value).value() : value;
+    long time = timestamped ? ((ValueAndTimestamp<?>) value).timestamp() : -1;
+    out.println("STORE " + store + "\t" + hex(S.serializer().serialize("", key)) + "\t" + start + "\t" + valueHex(plain) + "\t" + time);
+  }
+
+  @SuppressWarnings("unchecked")
+  static void printStore(PrintStream out, String name, TopologyTestDriver driver) {
+    StateStore store = driver.getAllStateStores().get(name);
+    if (store instanceof KeyValueStore<?, ?>) {
+      try (KeyValueIterator<String, Object> all = ((KeyValueStore<String, Object>) store).all()) {
+        all.forEachRemaining(e -> printEntry(out, name, e.key, 0, e.value));
+      }
+    } else {
+      try (KeyValueIterator<Windowed<String>, Object> all = ((WindowStore<String, Object>) store).all()) {
+        all.forEachRemaining(e -> printEntry(out, name, e.key.key(), e.key.window().start(), e.value));
+      }
+    }
   }
 
   public static void main(String[] args) throws Exception {
@@ -119,14 +215,15 @@ public class Oracle {
         while (!(line = in.readLine()).equals("END")) {
           String[] f = line.split("\t");
           inputs.computeIfAbsent(f[0], t -> driver.createInputTopic(t, new ByteArraySerializer(), new ByteArraySerializer()))
-              .pipeInput(new TestRecord<>(bytes(f[1]), bytes(f[2]), null, Long.parseLong(f[3])));
+              .pipeInput(new TestRecord<>(bytes(f[1]), bytes(f[2]), headers(f[4]), Long.parseLong(f[3])));
         }
         out.println("DESCRIBE " + hex(topology.describe().toString().getBytes(StandardCharsets.UTF_8)));
         for (String topic : new TreeSet<>(driver.producedTopicNames())) {
           for (TestRecord<byte[], byte[]> r : driver.createOutputTopic(topic, new ByteArrayDeserializer(), new ByteArrayDeserializer()).readRecordsToList()) {
-            out.println("RECORD " + topic + "\t" + hex(r.key()) + "\t" + hex(r.value()) + "\t" + r.timestamp());
+            out.println("RECORD " + topic + "\t" + hex(r.key()) + "\t" + hex(r.value()) + "\t" + r.timestamp() + text(r.headers()));
           }
         }
+        for (Map.Entry<String, StateStore> e : new TreeMap<>(driver.getAllStateStores()).entrySet()) printStore(out, e.getKey(), driver);
         double dropped = driver.metrics().entrySet().stream()
             .filter(e -> e.getKey().name().equals("dropped-records-total") && e.getKey().group().equals("stream-task-metrics"))
             .mapToDouble(e -> (double) e.getValue().metricValue()).sum();

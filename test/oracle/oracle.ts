@@ -14,12 +14,16 @@ export interface Input {
   readonly key: Buffer | null;
   readonly value: Buffer | null;
   readonly timestamp: number;
+  /** The value of a header named `h`; null: none. */
+  readonly header: Buffer | null;
 }
 
 export interface Verdict {
   readonly describe: string;
-  /** By topic, in order: key, value (hex, `-` for null), timestamp. */
+  /** By topic, in order: key, value (hex, `-` for null), timestamp, headers. */
   readonly records: Readonly<Record<string, string[]>>;
+  /** By store, sorted: key, window start (0: none), value, timestamp (−1: none). */
+  readonly stores: Readonly<Record<string, string[]>>;
   readonly dropped: number;
 }
 
@@ -54,21 +58,27 @@ export class Oracle {
 
   async judge(topology: string, topic: string, inputs: readonly Input[]): Promise<Verdict> {
     const hex = (bytes: Buffer | null): string => (bytes === null ? '-' : bytes.toString('hex'));
-    const lines = inputs.map(({ key, value, timestamp }) => `${topic}\t${hex(key)}\t${hex(value)}\t${timestamp}`);
+    const lines = inputs.map(
+      ({ key, value, timestamp, header }) => `${topic}\t${hex(key)}\t${hex(value)}\t${timestamp}\t${hex(header)}`,
+    );
     this.#process.stdin.write(`${[`CASE ${topology}`, ...lines, 'END'].join('\n')}\n`);
     let describe = '';
     let dropped = 0;
     const records: Record<string, string[]> = {};
+    const stores: Record<string, string[]> = {};
     for (;;) {
       const { value: line, done } = await this.#lines.next();
       if (done === true) throw new Error(`The oracle ended:\n${this.#errors}`);
-      if (line === 'DONE') return { describe, records, dropped };
+      if (line === 'DONE') {
+        for (const entries of Object.values(stores)) entries.sort();
+        return { describe, records, stores, dropped };
+      }
       const [kind, rest] = [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)];
       if (kind === 'DESCRIBE') describe = Buffer.from(rest, 'hex').toString('utf8');
       else if (kind === 'DROPPED') dropped = Number(rest);
       else {
         const [name, ...fields] = rest.split('\t');
-        (records[name!] ??= []).push(fields.join(' '));
+        ((kind === 'STORE' ? stores : records)[name!] ??= []).push(fields.join(' '));
       }
     }
   }

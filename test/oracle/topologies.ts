@@ -1,5 +1,20 @@
 /** The topologies that both judge and judged build: the same names, operators and options as in Oracle.java. */
-import { long, nullable, StreamsBuilder, string, TimeWindows, type Topology, timeWindowed } from '../../src/index.ts';
+import {
+  type KeyValueStore,
+  keyValueStore,
+  long,
+  nullable,
+  type Processor,
+  type ProcessorContext,
+  StreamRecord,
+  StreamsBuilder,
+  string,
+  TimeWindows,
+  type Topology,
+  timeWindowed,
+  type WindowStore,
+  windowStore,
+} from '../../src/index.ts';
 
 const text = (value: string | null): string => value ?? 'null';
 const s = string();
@@ -7,6 +22,46 @@ const IN = { key: s, value: nullable(s) };
 const OUT = { key: s, value: s };
 const windowed = timeWindowed(s, 10);
 const grace = (ms: number, advance = 10): TimeWindows => TimeWindows.of(10, { grace: ms, advance });
+
+/** Counts keys up to three, then forgets them; says what it has each 20 ms of stream time. */
+function seenProcessor(): Processor<string | null, string | null, string, string> {
+  let context: ProcessorContext<string, string>;
+  let seen: KeyValueStore<string, number>;
+  return {
+    init(c) {
+      context = c;
+      seen = c.getStateStore('seen');
+      c.schedule(20, 'stream-time', async (time) => {
+        for await (const [k, n] of seen.all()) c.forward(new StreamRecord(k, `${time}:${n}`, time));
+      });
+    },
+    process(record) {
+      const k = record.key!;
+      const n = seen.get(k);
+      seen.put(k, n === null ? 1 : n >= 3 ? null : n + 1);
+      const { offset } = context.recordMetadata()!;
+      context.forward(record.withKey(k).withValue(`${n},${offset},${context.currentStreamTimeMs()}`));
+    },
+  };
+}
+
+/** The last value of each key in windows of 10 ms, before this one. */
+function lastProcessor(): Processor<string | null, string | null, string | null, string> {
+  let context: ProcessorContext<string | null, string>;
+  let last: WindowStore<string, string>;
+  return {
+    init(c) {
+      context = c;
+      last = c.getStateStore('last');
+    },
+    process(record) {
+      const start = Math.floor(record.timestamp / 10) * 10;
+      const before = last.fetch(record.key!, start);
+      last.put(record.key!, record.value, start);
+      context.forward(record.withValue(text(before)).withTimestamp(record.timestamp + 1));
+    },
+  };
+}
 
 export const TOPOLOGIES: Readonly<Record<string, (builder: StreamsBuilder) => void>> = {
   stateless(b) {
@@ -126,6 +181,20 @@ export const TOPOLOGIES: Readonly<Record<string, (builder: StreamsBuilder) => vo
       .repartition(IN)
       .mapValues((v) => `${v}!`)
       .repartition({ name: 'named', key: s, value: s })
+      .to('out', OUT),
+  process: (b) =>
+    b
+      .stream('in', IN)
+      .filter((k) => k !== null)
+      .process(seenProcessor, { stores: [keyValueStore('seen', { key: s, value: long() })] })
+      .to('out', OUT),
+  'process-values': (b) =>
+    b
+      .stream('in', IN)
+      .filter((k) => k !== null)
+      .processValues(lastProcessor, {
+        stores: [windowStore('last', { key: s, value: s, retentionMs: 10_000_000, windowSizeMs: 10 })],
+      })
       .to('out', OUT),
   'same-topic-twice'(b) {
     b.stream('in', IN)

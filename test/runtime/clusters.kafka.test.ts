@@ -1,4 +1,4 @@
-/** The same job on the newest Kafka, on three brokers that are stopped in turn, and through SASL_SSL with SCRAM. */
+/** The runtime on the newest Kafka, on three brokers that are stopped in turn, and with a wrong password. */
 import { readFileSync } from 'node:fs';
 import { Kafka, type KafkaConfig, logLevel } from 'kafkajs';
 import { afterEach, expect, test } from 'vitest';

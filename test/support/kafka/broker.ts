@@ -16,7 +16,7 @@ const ROOT = process.cwd();
 const CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qk';
 
 export const DEFAULT_KAFKA_VERSION = '3.6.2';
-export const NEWEST_KAFKA_VERSION = '4.1.0';
+export const NEWEST_KAFKA_VERSION = '4.4.0';
 
 export interface BrokerOptions {
   readonly version?: string;
