@@ -18,6 +18,8 @@ import { metricSchema } from './schemas/metric.ts';
 
 const TOPIC = 'metrics';
 const REPLAY_BATCH = 1000;
+/** ms that stopping waits for what is being written. */
+const STOP_MS = 3_000;
 /** Topics keep a week as a rule, and the aggregation's grace is ten minutes. */
 const OLD_MS = 10 * 60_000;
 
@@ -47,7 +49,11 @@ await runProgram(async () => {
   const metric = avro(registry, metricSchema);
   const config = kafkaConfig(env);
   const stop = new AbortController();
-  onStopSignal(() => stop.abort());
+  onStopSignal(() => {
+    stop.abort();
+    // kafkajs tries on for its own while where the broker is away: what is not written by then is lost with the process.
+    setTimeout(() => process.exit(0), STOP_MS).unref();
+  });
   const producer = await connect(
     new Kafka({ ...config, clientId: 'host-metrics', logLevel: logLevel.NOTHING }),
     String(config.brokers),

@@ -1,4 +1,7 @@
-/** Configuration of an application, in Kafka Streams' names, camelCase, with defaults and checks. */
+/**
+ * Configuration of an application, in Kafka Streams' names, camelCase. Each option stands once in `NUMERIC_OPTIONS` or
+ * `resolveOptions`; docs/options.md is compared with it by a test.
+ */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { KafkaConfig } from 'kafkajs';
@@ -21,6 +24,51 @@ export interface UndecodableRecord {
 
 /** 'fail' stops the task with the error; 'continue' drops the record, counted, to the dead letter topic if one is set. */
 export type HandlerResponse = 'fail' | 'continue';
+
+interface NumericOption {
+  readonly name: NumericOptionName;
+  /** In Kafka Streams or its clients; undefined: only here. */
+  readonly kafkaName: string | undefined;
+  readonly default: number;
+  readonly min: number;
+}
+
+type NumericOptionName =
+  | 'commitIntervalMs'
+  | 'cacheMaxBytes'
+  | 'maxUncommittedBytes'
+  | 'maxTaskIdleMs'
+  | 'replicationFactor'
+  | 'lingerMs'
+  | 'sessionTimeoutMs'
+  | 'heartbeatIntervalMs'
+  | 'maxPollIntervalMs'
+  | 'repartitionPurgeIntervalMs'
+  | 'windowStoreChangelogAdditionalRetentionMs'
+  | 'startTimeoutMs';
+
+const MIB = 1024 * 1024;
+
+/** Every option that is a number: units are in the names, ms or bytes. */
+export const NUMERIC_OPTIONS: readonly NumericOption[] = [
+  { name: 'commitIntervalMs', kafkaName: 'commit.interval.ms', default: 30_000, min: 0 },
+  { name: 'cacheMaxBytes', kafkaName: 'statestore.cache.max.bytes', default: 10 * MIB, min: 0 },
+  { name: 'maxUncommittedBytes', kafkaName: 'statestore.uncommitted.max.bytes', default: 64 * MIB, min: 0 },
+  { name: 'maxTaskIdleMs', kafkaName: 'max.task.idle.ms', default: 0, min: -1 },
+  { name: 'replicationFactor', kafkaName: 'replication.factor', default: -1, min: -1 },
+  { name: 'lingerMs', kafkaName: 'linger.ms', default: 20, min: 0 },
+  { name: 'sessionTimeoutMs', kafkaName: 'session.timeout.ms', default: 45_000, min: 1 },
+  { name: 'heartbeatIntervalMs', kafkaName: 'heartbeat.interval.ms', default: 3_000, min: 1 },
+  { name: 'maxPollIntervalMs', kafkaName: 'max.poll.interval.ms', default: 300_000, min: 1 },
+  { name: 'repartitionPurgeIntervalMs', kafkaName: 'repartition.purge.interval.ms', default: 30_000, min: 0 },
+  {
+    name: 'windowStoreChangelogAdditionalRetentionMs',
+    kafkaName: 'windowstore.changelog.additional.retention.ms',
+    default: 86_400_000,
+    min: 0,
+  },
+  { name: 'startTimeoutMs', kafkaName: undefined, default: 10_000, min: 0 },
+];
 
 export interface StreamsOptions {
   /** Group id, and prefix of internal topics (application.id). */
@@ -48,15 +96,15 @@ export interface StreamsOptions {
   readonly deadLetterTopic?: string;
   /** Copies of internal topics (replication.factor). Default −1: the broker's. */
   readonly replicationFactor?: number;
-  /** Compression of what is written. Default none. */
+  /** Compression of what is written (compression.type). Default none. */
   readonly compression?: CompressionType;
   /** ms a batch waits for more records (linger.ms). Default 20. */
   readonly lingerMs?: number;
-  /** Default 45000. */
+  /** ms without a heartbeat after which the group goes on without this process (session.timeout.ms). Default 45000. */
   readonly sessionTimeoutMs?: number;
-  /** Default 3000. */
+  /** ms between heartbeats, at most half of the session's time-out (heartbeat.interval.ms). Default 3000. */
   readonly heartbeatIntervalMs?: number;
-  /** Default 300000. */
+  /** ms without progress after which this process leaves the group (max.poll.interval.ms). Default 300000. */
   readonly maxPollIntervalMs?: number;
   /** ms between deletions of what is committed from repartition topics (repartition.purge.interval.ms). Default 30000. */
   readonly repartitionPurgeIntervalMs?: number;
@@ -64,6 +112,7 @@ export interface StreamsOptions {
   readonly windowStoreChangelogAdditionalRetentionMs?: number;
   /** ms that start() tries to reach the cluster. Default 10000. */
   readonly startTimeoutMs?: number;
+  /** pino's call shape. Default: nothing is logged. */
   readonly logger?: Logger;
 }
 
@@ -73,51 +122,41 @@ export type ResolvedOptions = Required<Omit<StreamsOptions, 'deadLetterTopic'>> 
 
 /** @throws StreamsError MILLRACE_RUNTIME_INVALID_OPTIONS, naming every contradiction */
 export function resolveOptions(options: StreamsOptions): ResolvedOptions {
+  const numbers = Object.fromEntries(NUMERIC_OPTIONS.map((option) => [option.name, option.default])) as Record<
+    NumericOptionName,
+    number
+  >;
   const resolved: ResolvedOptions = {
+    ...numbers,
     stateDir: join(tmpdir(), 'millrace'),
-    commitIntervalMs: 30_000,
-    cacheMaxBytes: 10 * 1024 * 1024,
-    maxUncommittedBytes: 64 * 1024 * 1024,
-    maxTaskIdleMs: 0,
     offsetReset: 'earliest',
     deserializationExceptionHandler: 'fail',
-    replicationFactor: -1,
     compression: 'none',
-    lingerMs: 20,
-    sessionTimeoutMs: 45_000,
-    heartbeatIntervalMs: 3_000,
-    maxPollIntervalMs: 300_000,
-    repartitionPurgeIntervalMs: 30_000,
-    windowStoreChangelogAdditionalRetentionMs: 86_400_000,
-    startTimeoutMs: 10_000,
     logger: silentLogger,
     deadLetterTopic: undefined,
     ...options,
   };
-  const faults: string[] = [];
-  if (!/^[A-Za-z0-9._-]{1,200}$/.test(resolved.applicationId)) {
+  const faults = [...nameFaults(resolved), ...rangeFaults(resolved)];
+  const { heartbeatIntervalMs, sessionTimeoutMs } = resolved;
+  if (heartbeatIntervalMs * 2 > sessionTimeoutMs) {
     faults.push(
-      `applicationId '${resolved.applicationId}' must be 1 to 200 letters, digits, '.', '_' or '-': topic names begin with it`,
-    );
-  }
-  for (const name of [
-    'commitIntervalMs',
-    'cacheMaxBytes',
-    'maxUncommittedBytes',
-    'lingerMs',
-    'repartitionPurgeIntervalMs',
-    'startTimeoutMs',
-  ] as const) {
-    if (!(Number.isFinite(resolved[name]) && resolved[name] >= 0))
-      faults.push(`${name} is ${resolved[name]}, it must be ≥ 0`);
-  }
-  if (!(resolved.maxTaskIdleMs >= -1)) faults.push(`maxTaskIdleMs is ${resolved.maxTaskIdleMs}, it must be ≥ -1`);
-  if (resolved.heartbeatIntervalMs * 2 > resolved.sessionTimeoutMs) {
-    faults.push(
-      `heartbeatIntervalMs ${resolved.heartbeatIntervalMs} must be at most half of sessionTimeoutMs ${resolved.sessionTimeoutMs}`,
+      `heartbeatIntervalMs ${heartbeatIntervalMs} must be at most half of sessionTimeoutMs ${sessionTimeoutMs}`,
     );
   }
   if (faults.length > 0)
     throw new StreamsError('MILLRACE_RUNTIME_INVALID_OPTIONS', `Invalid options: ${faults.join('; ')}.`);
   return resolved;
+}
+
+function nameFaults({ applicationId }: ResolvedOptions): string[] {
+  if (/^[A-Za-z0-9._-]{1,200}$/.test(applicationId)) return [];
+  return [
+    `applicationId '${applicationId}' must be 1 to 200 letters, digits, '.', '_' or '-': topic names begin with it`,
+  ];
+}
+
+function rangeFaults(resolved: ResolvedOptions): string[] {
+  return NUMERIC_OPTIONS.filter(({ name, min }) => !(Number.isFinite(resolved[name]) && resolved[name] >= min)).map(
+    ({ name, min }) => `${name} is ${resolved[name]}, it must be ≥ ${min}`,
+  );
 }
