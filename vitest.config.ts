@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-/** `default` never needs Java; `kafka` starts Apache Kafka on loopback and takes minutes. */
+/**
+ * `default` never needs Java: what talks to a broker (`*.broker.test.ts`) runs on the embedded one. `kafka` runs the same
+ * suites on Apache Kafka, and those that need it (`*.kafka.test.ts`); it takes minutes.
+ */
 export default defineConfig({
   test: {
     projects: [
@@ -9,13 +12,15 @@ export default defineConfig({
           name: 'default',
           include: ['test/**/*.test.ts'],
           exclude: ['dist/**', 'node_modules/**', 'test/**/*.kafka.test.ts'],
-          testTimeout: 30_000,
+          globalSetup: ['test/support/embedded/global-setup.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
         test: {
           name: 'kafka',
-          include: ['test/**/*.kafka.test.ts'],
+          include: ['test/**/*.kafka.test.ts', 'test/**/*.broker.test.ts'],
           globalSetup: ['test/support/kafka/global-setup.ts'],
           fileParallelism: false,
           testTimeout: 300_000,

@@ -4,8 +4,9 @@
  */
 export * from './admin.ts';
 export { byTopic, type ClusterOptions, KafkaCluster } from './cluster.ts';
-export type { CompressionType } from './compression/index.ts';
+export { COMPRESSION_IDS, type CompressionType, compress, loadZstd } from './compression/index.ts';
 export * from './consumer-protocol.ts';
+export { crc32c } from './crc32c.ts';
 export * from './errors.ts';
 export { Fetcher, type FetcherOptions } from './fetcher.ts';
 export { type GroupHooks, GroupMember, type GroupMemberOptions } from './group-member.ts';

@@ -182,6 +182,7 @@ export class RecordCursor {
   valueStart = 0;
   valueLength = -1;
   headerCount = 0;
+  #bodyStart = 0;
   #headersStart = 0;
   #position: number;
   #left: number;
@@ -217,6 +218,7 @@ export class RecordCursor {
     const length = this.#varint();
     const recordEnd = this.#position + length;
     if (length < MIN_RECORD_BYTES - 1 || recordEnd > this.#end) this.#corrupt(`record of ${length} bytes`);
+    this.#bodyStart = this.#position;
     this.#position++;
     const timestampDelta = this.#varint();
     const offset = this.#baseOffset + this.#varint();
@@ -268,6 +270,11 @@ export class RecordCursor {
     }
     this.#position = after;
     return headers;
+  }
+
+  /** The record without its length, as a view: for rewriting a batch with some of its records. */
+  bodyBytes(): Buffer {
+    return this.buffer.subarray(this.#bodyStart, this.#position);
   }
 
   /** The key's bytes as a view that lives as long as the fetch response; null for a null key. */

@@ -1,0 +1,99 @@
+/**
+ * Produce v3 to v9. Batches are appended as they come; idempotent sequences and open transactions are checked. acks −1 and
+ * 1 are the same here: there is one replica. v8 names the records refused (KIP-467), v9 is flexible.
+ */
+import { ErrorCode } from '../../../kafka/index.ts';
+import { defineApi, type RequestContext } from '../api.ts';
+import { array, int16, int32, int64, nullableBytes, nullableString, since, string, struct } from '../wire-types.ts';
+
+const request = struct({
+  transactionalId: nullableString,
+  acks: int16,
+  timeoutMs: int32,
+  topics: array(struct({ name: string, partitions: array(struct({ partition: int32, records: nullableBytes })) })),
+});
+
+const response = struct({
+  topics: array(
+    struct({
+      name: string,
+      partitions: array(
+        struct({
+          partition: int32,
+          errorCode: int16,
+          baseOffset: int64,
+          logAppendTimeMs: int64,
+          logStartOffset: since(5, int64, -1),
+          recordErrors: since(8, array(struct({ index: int32, message: nullableString })), []),
+          errorMessage: since(8, nullableString, null),
+        }),
+      ),
+    }),
+  ),
+  throttleTimeMs: int32,
+});
+
+const TRANSACTIONAL = 0x10;
+
+export const produce = defineApi(
+  request,
+  response,
+)({
+  key: 0,
+  name: 'Produce',
+  minVersion: 3,
+  maxVersion: 9,
+  flexibleFrom: 9,
+  handle({ transactionalId, acks, topics }, context) {
+    if (![-1, 0, 1].includes(acks))
+      return this.fail({ transactionalId, acks, timeoutMs: 0, topics }, ErrorCode.INVALID_REQUIRED_ACKS, 0);
+    const answer = topics.map(({ name, partitions }) => ({
+      name,
+      partitions: partitions.map(({ partition, records }) =>
+        append(name, partition, records, transactionalId, context),
+      ),
+    }));
+    if (acks !== 0) return { topics: answer, throttleTimeMs: 0 };
+    // Without an answer, closing the connection is the only word there is.
+    if (answer.some((t) => t.partitions.some((p) => p.errorCode !== ErrorCode.NONE))) context.connection.close();
+    return undefined;
+  },
+  fail: ({ topics }, errorCode) => ({
+    throttleTimeMs: 0,
+    topics: topics.map(({ name, partitions }) => ({
+      name,
+      partitions: partitions.map(({ partition }) => result(partition, errorCode, null)),
+    })),
+  }),
+});
+
+function append(
+  topic: string,
+  partition: number,
+  records: Buffer | null,
+  transactionalId: string | null,
+  { broker }: RequestContext,
+) {
+  const log = broker.topics.log(topic, partition);
+  if (log === undefined) return result(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null);
+  if (records === null || records.length === 0) return result(partition, ErrorCode.INVALID_RECORD, 'No records.');
+  if (records.length >= 57 && (records.readInt16BE(21) & TRANSACTIONAL) !== 0) {
+    const producerId = Number(records.readBigInt64BE(43));
+    const fault = broker.transactions.writeFault(transactionalId, producerId, topic, partition);
+    if (fault !== ErrorCode.NONE) return result(partition, fault, null);
+  }
+  const { errorCode, message, baseOffset, logAppendTimeMs } = log.append(records);
+  return { ...result(partition, errorCode, message), baseOffset, logAppendTimeMs, logStartOffset: log.startOffset };
+}
+
+function result(partition: number, errorCode: number, errorMessage: string | null) {
+  return {
+    partition,
+    errorCode,
+    baseOffset: -1,
+    logAppendTimeMs: -1,
+    logStartOffset: -1,
+    recordErrors: [],
+    errorMessage,
+  };
+}

@@ -1,0 +1,192 @@
+/**
+ * Fetch v4 to v12. Waits until minBytes are there or maxWaitMs have passed; whole batches, at least one. Fetch sessions
+ * (v7, KIP-227) are declined: session id 0 makes clients name all partitions each time. v12 is flexible; v13 and its topic
+ * ids are left out.
+ */
+import { ErrorCode } from '../../../kafka/index.ts';
+import { defineApi, type RequestContext } from '../api.ts';
+import type { ValueOf, WireType } from '../wire-types.ts';
+import { array, int8, int16, int32, int64, nullableArray, since, string, struct } from '../wire-types.ts';
+
+/** A record set of several buffers, written one behind the other without being copied. */
+const recordSet: WireType<readonly Buffer[]> = {
+  read: () => [],
+  write(w, batches) {
+    w.length(
+      batches.reduce((sum, batch) => sum + batch.length, 0),
+      true,
+    );
+    for (const batch of batches) w.large(batch);
+  },
+};
+
+const request = struct({
+  replicaId: int32,
+  maxWaitMs: int32,
+  minBytes: int32,
+  maxBytes: int32,
+  isolationLevel: int8,
+  sessionId: since(7, int32, 0),
+  sessionEpoch: since(7, int32, -1),
+  topics: array(
+    struct({
+      name: string,
+      partitions: array(
+        struct({
+          partition: int32,
+          currentLeaderEpoch: since(9, int32, -1),
+          fetchOffset: int64,
+          lastFetchedEpoch: since(12, int32, -1),
+          logStartOffset: since(5, int64, -1),
+          maxBytes: int32,
+        }),
+      ),
+    }),
+  ),
+  forgotten: since(7, array(struct({ name: string, partitions: array(int32) })), []),
+  rackId: since(11, string, ''),
+});
+
+const response = struct({
+  throttleTimeMs: int32,
+  errorCode: since(7, int16, 0),
+  sessionId: since(7, int32, 0),
+  topics: array(
+    struct({
+      name: string,
+      partitions: array(
+        struct({
+          partition: int32,
+          errorCode: int16,
+          highWatermark: int64,
+          lastStableOffset: int64,
+          logStartOffset: since(5, int64, -1),
+          aborted: nullableArray(struct({ producerId: int64, firstOffset: int64 })),
+          preferredReadReplica: since(11, int32, -1),
+          records: recordSet,
+        }),
+      ),
+    }),
+  ),
+});
+
+type Request = ValueOf<typeof request>;
+type Response = ValueOf<typeof response>;
+type Partition = Response['topics'][number]['partitions'][number];
+
+const READ_COMMITTED = 1;
+/** A request for one session's continuation: there is none. */
+const FINAL_EPOCH = -1;
+
+export const fetch = defineApi(
+  request,
+  response,
+)({
+  key: 1,
+  name: 'Fetch',
+  minVersion: 4,
+  maxVersion: 12,
+  flexibleFrom: 12,
+  async handle(req, context) {
+    if (req.sessionId !== 0 && req.sessionEpoch !== FINAL_EPOCH)
+      return { ...this.fail(req, 0, context.version), errorCode: SESSION_NOT_FOUND, topics: [] };
+    const deadline = Date.now() + req.maxWaitMs;
+    for (;;) {
+      const { answer, sizeBytes, hasError } = read(req, context);
+      const left = deadline - Date.now();
+      if (sizeBytes >= req.minBytes || hasError || left <= 0 || !context.connection.isOpen) return answer;
+      await changeOf(req, context, left);
+    }
+  },
+  fail: ({ topics }, errorCode) => ({
+    throttleTimeMs: 0,
+    errorCode,
+    sessionId: 0,
+    topics: topics.map(({ name, partitions }) => ({
+      name,
+      partitions: partitions.map(({ partition }) => empty(partition, errorCode)),
+    })),
+  }),
+});
+
+const SESSION_NOT_FOUND = 70;
+
+function read(req: Request, { broker }: RequestContext) {
+  let left = req.maxBytes;
+  let sizeBytes = 0;
+  let hasError = false;
+  const topics = req.topics.map(({ name, partitions }) => ({
+    name,
+    partitions: partitions.map(({ partition, fetchOffset, maxBytes, currentLeaderEpoch }): Partition => {
+      const log = broker.topics.log(name, partition);
+      const errorCode =
+        log === undefined
+          ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+          : currentLeaderEpoch > 0
+            ? ErrorCode.UNKNOWN_LEADER_EPOCH
+            : fetchOffset < log.startOffset || fetchOffset > log.endOffset
+              ? ErrorCode.OFFSET_OUT_OF_RANGE
+              : ErrorCode.NONE;
+      if (log === undefined || errorCode !== ErrorCode.NONE) {
+        hasError = true;
+        return empty(partition, errorCode);
+      }
+      const readCommitted = req.isolationLevel === READ_COMMITTED;
+      const { lastStableOffset, endOffset, startOffset } = log;
+      const limit = readCommitted ? lastStableOffset : endOffset;
+      // The first partition with data gives a batch whatever its size, so that a large one is not in the way for ever.
+      const result = log.read(
+        fetchOffset,
+        Math.min(maxBytes, Math.max(left, 0)),
+        limit,
+        sizeBytes === 0,
+        readCommitted,
+      );
+      left -= result.sizeBytes;
+      sizeBytes += result.sizeBytes;
+      return {
+        partition,
+        errorCode,
+        highWatermark: endOffset,
+        lastStableOffset,
+        logStartOffset: startOffset,
+        aborted: readCommitted ? result.aborted : null,
+        preferredReadReplica: -1,
+        records: result.batches,
+      };
+    }),
+  }));
+  const answer: Response = { throttleTimeMs: 0, errorCode: ErrorCode.NONE, sessionId: 0, topics };
+  return { answer, sizeBytes, hasError };
+}
+
+/** Resolves when one of the partitions changes, or after `ms`. */
+function changeOf(req: Request, { broker }: RequestContext, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const stops: (() => void)[] = [];
+    const done = (): void => {
+      clearTimeout(timer);
+      for (const stop of stops) stop();
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    for (const { name, partitions } of req.topics)
+      for (const { partition } of partitions) {
+        const log = broker.topics.log(name, partition);
+        if (log !== undefined) stops.push(log.onChange(done));
+      }
+  });
+}
+
+function empty(partition: number, errorCode: number): Partition {
+  return {
+    partition,
+    errorCode,
+    highWatermark: -1,
+    lastStableOffset: -1,
+    logStartOffset: -1,
+    aborted: null,
+    preferredReadReplica: -1,
+    records: [],
+  };
+}

@@ -1,0 +1,62 @@
+/** OffsetForLeaderEpoch v2 to v4: there has been one leader, of epoch 0. v4 is flexible. */
+import { ErrorCode } from '../../../kafka/index.ts';
+import { defineApi } from '../api.ts';
+import { array, int16, int32, int64, since, string, struct } from '../wire-types.ts';
+
+const request = struct({
+  replicaId: since(3, int32, -2),
+  topics: array(
+    struct({
+      name: string,
+      partitions: array(struct({ partition: int32, currentLeaderEpoch: int32, leaderEpoch: int32 })),
+    }),
+  ),
+});
+
+const response = struct({
+  throttleTimeMs: int32,
+  topics: array(
+    struct({
+      name: string,
+      partitions: array(struct({ errorCode: int16, partition: int32, leaderEpoch: int32, endOffset: int64 })),
+    }),
+  ),
+});
+
+const UNDEFINED = -1;
+
+export const offsetForLeaderEpoch = defineApi(
+  request,
+  response,
+)({
+  key: 23,
+  name: 'OffsetForLeaderEpoch',
+  minVersion: 2,
+  maxVersion: 4,
+  flexibleFrom: 4,
+  handle: ({ topics }, { broker }) => ({
+    throttleTimeMs: 0,
+    topics: topics.map(({ name, partitions }) => ({
+      name,
+      partitions: partitions.map(({ partition, currentLeaderEpoch, leaderEpoch }) => {
+        const log = broker.topics.log(name, partition);
+        if (log === undefined) return result(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, UNDEFINED, UNDEFINED);
+        if (currentLeaderEpoch > 0) return result(partition, ErrorCode.UNKNOWN_LEADER_EPOCH, UNDEFINED, UNDEFINED);
+        return leaderEpoch === 0
+          ? result(partition, ErrorCode.NONE, 0, log.endOffset)
+          : result(partition, ErrorCode.NONE, UNDEFINED, UNDEFINED);
+      }),
+    })),
+  }),
+  fail: ({ topics }, errorCode) => ({
+    throttleTimeMs: 0,
+    topics: topics.map(({ name, partitions }) => ({
+      name,
+      partitions: partitions.map(({ partition }) => result(partition, errorCode, UNDEFINED, UNDEFINED)),
+    })),
+  }),
+});
+
+function result(partition: number, errorCode: number, leaderEpoch: number, endOffset: number) {
+  return { errorCode, partition, leaderEpoch, endOffset };
+}

@@ -1,0 +1,140 @@
+/**
+ * What a partition knows of the producers that write to it: sequences and open transactions. Mirrors
+ * `ProducerStateManager` and `ProducerAppendInfo`; rebuilt from the batches at start.
+ */
+import { ErrorCode, type RecordBatch } from '../../../kafka/index.ts';
+
+/** Batches remembered of each producer, for repetitions. */
+const REMEMBERED = 5;
+const SEQUENCES = 2 ** 31;
+
+interface Written {
+  readonly baseSequence: number;
+  readonly lastSequence: number;
+  readonly baseOffset: number;
+  readonly timestamp: number;
+}
+
+interface ProducerState {
+  epoch: number;
+  batches: Written[];
+  /** The first offset of the open transaction; undefined: none is open. */
+  transactionStart: number | undefined;
+  lastTimestamp: number;
+}
+
+export interface AbortedTransaction {
+  readonly producerId: number;
+  readonly firstOffset: number;
+  readonly lastOffset: number;
+}
+
+/** May be appended, is there already, or why not. */
+export type SequenceVerdict =
+  | { readonly kind: 'append' }
+  | { readonly kind: 'duplicate'; readonly baseOffset: number; readonly timestamp: number }
+  | { readonly kind: 'refuse'; readonly errorCode: number };
+
+const APPEND: SequenceVerdict = { kind: 'append' };
+const refuse = (errorCode: number): SequenceVerdict => ({ kind: 'refuse', errorCode });
+
+export class ProducerStates {
+  readonly #states = new Map<number, ProducerState>();
+  #aborted: AbortedTransaction[] = [];
+
+  /** @param checksSequence false for markers, which have none */
+  check(batch: RecordBatch): SequenceVerdict {
+    const { producerId, producerEpoch, baseSequence } = batch;
+    if (producerId < 0) return APPEND;
+    const state = this.#states.get(producerId);
+    if (state === undefined) return APPEND;
+    if (producerEpoch < state.epoch) return refuse(ErrorCode.INVALID_PRODUCER_EPOCH);
+    if (producerEpoch > state.epoch) {
+      // A producer without records keeps its epoch alone: any sequence may follow.
+      return baseSequence === 0 || state.batches.length === 0 ? APPEND : refuse(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER);
+    }
+    const last = state.batches.at(-1);
+    if (last === undefined) return APPEND;
+    const lastSequence = lastSequenceOf(batch);
+    const same = state.batches.find((b) => b.baseSequence === baseSequence && b.lastSequence === lastSequence);
+    if (same !== undefined) return { kind: 'duplicate', baseOffset: same.baseOffset, timestamp: same.timestamp };
+    if (baseSequence === (last.lastSequence + 1) % SEQUENCES) return APPEND;
+    const behind = (last.lastSequence - lastSequence + SEQUENCES) % SEQUENCES < SEQUENCES / 2;
+    return refuse(behind ? ErrorCode.DUPLICATE_SEQUENCE_NUMBER : ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER);
+  }
+
+  /** A batch was appended, or is found at start. */
+  record(batch: RecordBatch): void {
+    const { producerId, producerEpoch, baseOffset } = batch;
+    if (producerId < 0) return;
+    let state = this.#states.get(producerId);
+    if (state === undefined || state.epoch !== producerEpoch) {
+      state = { epoch: producerEpoch, batches: [], transactionStart: state?.transactionStart, lastTimestamp: 0 };
+      this.#states.set(producerId, state);
+    }
+    state.lastTimestamp = batch.maxTimestamp;
+    if (batch.isControl) {
+      this.#ended(state, batch);
+      return;
+    }
+    state.batches.push({
+      baseSequence: batch.baseSequence,
+      lastSequence: lastSequenceOf(batch),
+      baseOffset,
+      timestamp: batch.isLogAppendTime ? batch.maxTimestamp : -1,
+    });
+    if (state.batches.length > REMEMBERED) state.batches.shift();
+    if (batch.isTransactional) state.transactionStart ??= baseOffset;
+  }
+
+  /** The first offset of the earliest open transaction; undefined: all are decided. */
+  get firstUndecided(): number | undefined {
+    let first: number | undefined;
+    for (const { transactionStart } of this.#states.values())
+      if (transactionStart !== undefined && (first === undefined || transactionStart < first)) first = transactionStart;
+    return first;
+  }
+
+  hasOpenTransaction(producerId: number): boolean {
+    return this.#states.get(producerId)?.transactionStart !== undefined;
+  }
+
+  /** Aborted transactions with offsets in [from, to). */
+  aborted(from: number, to: number): readonly AbortedTransaction[] {
+    return this.#aborted.filter(({ firstOffset, lastOffset }) => lastOffset >= from && firstOffset < to);
+  }
+
+  /** The log begins at `offset` now. */
+  truncate(offset: number): void {
+    this.#aborted = this.#aborted.filter(({ lastOffset }) => lastOffset >= offset);
+    for (const [producerId, state] of this.#states) {
+      const last = state.batches.at(-1);
+      // What is deleted cannot be told from what was never there.
+      if (last !== undefined && last.baseOffset < offset && state.transactionStart === undefined)
+        this.#states.delete(producerId);
+    }
+  }
+
+  /** Forgets producers that have not written for a while (producer.id.expiration.ms). */
+  expire(beforeMs: number): void {
+    for (const [producerId, state] of this.#states)
+      if (state.transactionStart === undefined && state.lastTimestamp < beforeMs) this.#states.delete(producerId);
+  }
+
+  #ended(state: ProducerState, batch: RecordBatch): void {
+    const start = state.transactionStart;
+    state.transactionStart = undefined;
+    if (start === undefined || !isAbort(batch)) return;
+    this.#aborted.push({ producerId: batch.producerId, firstOffset: start, lastOffset: batch.lastOffset });
+  }
+}
+
+/** Control record key: version int16 | type int16 (0 abort, 1 commit). */
+function isAbort(batch: RecordBatch): boolean {
+  const cursor = batch.records();
+  return cursor.next() && cursor.buffer.readInt16BE(cursor.keyStart + 2) === 0;
+}
+
+function lastSequenceOf({ baseSequence, lastOffset, baseOffset }: RecordBatch): number {
+  return (baseSequence + lastOffset - baseOffset) % SEQUENCES;
+}

@@ -1,0 +1,140 @@
+/** The topics of the broker: creating, deleting, partitions and configs, kept in the state store. */
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { ErrorCode } from '../../kafka/index.ts';
+import { PartitionLog } from './log/partition-log.ts';
+import type { StateStore } from './state-store.ts';
+import { configFault, TopicConfig } from './topic-config.ts';
+
+export interface Topic {
+  readonly name: string;
+  /** 32 hex digits. */
+  readonly id: string;
+  readonly config: TopicConfig;
+  readonly partitions: PartitionLog[];
+}
+
+interface StoredTopic {
+  readonly id: string;
+  readonly partitions: number;
+  readonly configs: Record<string, string>;
+  readonly startOffsets?: readonly number[];
+}
+
+/** Undefined: done. */
+export type Refusal = { readonly errorCode: number; readonly message: string } | undefined;
+
+const KEY = 'topic/';
+const NAME = /^[A-Za-z0-9._-]{1,249}$/;
+/** One process keeps them all: more is a mistake. */
+const MAX_PARTITIONS = 10_000;
+
+export class Topics {
+  readonly #topics = new Map<string, Topic>();
+  readonly #store: StateStore;
+  readonly #dataDir: string | undefined;
+  readonly #nowMs: () => number;
+
+  constructor(store: StateStore, dataDir: string | undefined, nowMs: () => number) {
+    this.#store = store;
+    this.#dataDir = dataDir;
+    this.#nowMs = nowMs;
+    for (const [name, stored] of store.entries<StoredTopic>(KEY)) {
+      const topic = this.#open(name, stored.id, new TopicConfig(stored.configs), stored.partitions);
+      stored.startOffsets?.forEach((offset, partition) => topic.partitions[partition]?.deleteRecords(offset));
+    }
+  }
+
+  get(name: string): Topic | undefined {
+    return this.#topics.get(name);
+  }
+
+  byId(id: string): Topic | undefined {
+    for (const topic of this.#topics.values()) if (topic.id === id) return topic;
+    return undefined;
+  }
+
+  log(name: string, partition: number): PartitionLog | undefined {
+    return this.#topics.get(name)?.partitions[partition];
+  }
+
+  all(): Iterable<Topic> {
+    return this.#topics.values();
+  }
+
+  /** Why a topic cannot be created so. */
+  createFault(name: string, partitions: number, configs: ReadonlyMap<string, string | null>): Refusal {
+    if (!NAME.test(name) || name === '.' || name === '..') {
+      return {
+        errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION,
+        message: `Topic name is invalid: '${name}' (letters, digits, '.', '_' and '-', at most 249)`,
+      };
+    }
+    if (this.#topics.has(name))
+      return { errorCode: ErrorCode.TOPIC_ALREADY_EXISTS, message: `Topic '${name}' already exists.` };
+    if (partitions < 1 || partitions > MAX_PARTITIONS)
+      return { errorCode: ErrorCode.INVALID_PARTITIONS, message: 'Number of partitions was set to an invalid value.' };
+    return configsFault(configs);
+  }
+
+  create(name: string, partitions: number, configs: ReadonlyMap<string, string | null>): Topic {
+    const config = new TopicConfig(Object.fromEntries(configs) as Record<string, string>);
+    const topic = this.#open(name, randomUUID().replaceAll('-', ''), config, partitions);
+    this.save(topic);
+    return topic;
+  }
+
+  delete(name: string): void {
+    const topic = this.#topics.get(name);
+    if (topic === undefined) return;
+    this.#topics.delete(name);
+    this.#store.delete(KEY + name);
+    for (const log of topic.partitions) log.remove();
+  }
+
+  addPartitions(topic: Topic, count: number): void {
+    while (topic.partitions.length < count)
+      topic.partitions.push(this.#openLog(topic.name, topic.partitions.length, topic.config));
+    this.save(topic);
+  }
+
+  /** To be called after its configs, partitions or start offsets have changed. */
+  save({ name, id, config, partitions }: Topic): void {
+    const stored: StoredTopic = {
+      id,
+      partitions: partitions.length,
+      configs: Object.fromEntries(config.overrides),
+      startOffsets: partitions.map((log) => log.startOffset),
+    };
+    this.#store.set(KEY + name, stored);
+  }
+
+  close(): void {
+    for (const { partitions } of this.#topics.values()) for (const log of partitions) log.close();
+  }
+
+  #open(name: string, id: string, config: TopicConfig, partitions: number): Topic {
+    const logs = Array.from({ length: partitions }, (_, partition) => this.#openLog(name, partition, config));
+    const topic: Topic = { name, id, config, partitions: logs };
+    this.#topics.set(name, topic);
+    return topic;
+  }
+
+  #openLog(topic: string, partition: number, config: TopicConfig): PartitionLog {
+    return PartitionLog.open({
+      topic,
+      partition,
+      folder: this.#dataDir === undefined ? undefined : join(this.#dataDir, 'topics', topic, String(partition)),
+      config: () => config,
+      nowMs: this.#nowMs,
+    });
+  }
+}
+
+export function configsFault(configs: ReadonlyMap<string, string | null>): Refusal {
+  for (const [name, value] of configs) {
+    const message = configFault(name, value);
+    if (message !== undefined) return { errorCode: ErrorCode.INVALID_CONFIG, message };
+  }
+  return undefined;
+}

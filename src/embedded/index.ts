@@ -1,0 +1,8 @@
+/**
+ * A Kafka broker and a schema registry for a machine that has none: for development and tests, not for production. Read
+ * start-kafka.ts first, then broker/embedded-broker.ts.
+ */
+export type { EmbeddedBrokerOptions } from './broker/embedded-broker.ts';
+export type { Fault, FaultAction } from './broker/faults.ts';
+export { EmbeddedError } from './errors.ts';
+export { type EmbeddedKafka, type EmbeddedKafkaOptions, startKafka, type TopicOptions } from './start-kafka.ts';
