@@ -14,7 +14,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   dsl: ['processors', 'topology', 'state', 'serdes'],
   runtime: ['topology', 'state', 'serdes', 'kafka'],
   testing: ['topology', 'state', 'serdes', 'runtime'],
-  apps: ['index.ts'],
+  embedded: ['kafka', 'serdes'],
+  apps: ['index.ts', 'embedded'],
   ops: ['index.ts', 'kafka'],
 };
 

@@ -3,16 +3,15 @@
  * CSV. Configured by environment, see README.
  */
 import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { Kafka, logLevel, type Producer } from 'kafkajs';
 import { messageOf } from '../errors.ts';
-import { avro, SchemaRegistry, type ValueOf } from '../index.ts';
+import { avro, SchemaRegistry } from '../index.ts';
 import { parseSeries, shiftToEnd } from './csv-series.ts';
 import { encode } from './encode.ts';
 import { ConfigurationError, createLogger, kafkaConfig, text } from './environment.ts';
-import { HostReadings } from './host-readings.ts';
+import { type Metric, type SendMetrics, writeHostMetrics } from './host-metrics-writer.ts';
 import { onStopSignal, runProgram } from './program.ts';
 import { metricSchema } from './schemas/metric.ts';
 
@@ -60,7 +59,7 @@ await runProgram(async () => {
   );
   await metric.prepareWrite?.(TOPIC, 'value');
   let backlog = 0;
-  const send = async (metrics: readonly ValueOf<typeof metric>[]): Promise<void> => {
+  const send = async (metrics: readonly Metric[]): Promise<void> => {
     const messages = metrics.map((m) => ({
       key: `${m.service}:${m.metric_name}`,
       value: encode(metric, m, TOPIC),
@@ -78,14 +77,11 @@ await runProgram(async () => {
       }
     }
   };
-  if (options.csv === undefined) await writeHost(send, stop.signal);
+  if (options.csv === undefined) await writeHostMetrics(send, stop.signal);
   else await replay(options.csv, options, send, stop.signal, (message) => logger.warn({}, message));
   await producer.disconnect();
   process.exit(0);
 });
-
-type Metric = ValueOf<ReturnType<typeof avro<typeof metricSchema>>>;
-type Send = (metrics: readonly Metric[]) => Promise<void>;
 
 async function connect(kafka: Kafka, brokers: string): Promise<Producer> {
   const producer = kafka.producer({ allowAutoTopicCreation: false, retry: { retries: 3 } });
@@ -109,32 +105,10 @@ async function connect(kafka: Kafka, brokers: string): Promise<Producer> {
   }
 }
 
-async function writeHost(send: Send, signal: AbortSignal): Promise<void> {
-  const host = new HostReadings();
-  const node = hostname();
-  while (!signal.aborted) {
-    await sleep(1000 - (Date.now() % 1000), undefined, { signal }).catch(() => undefined);
-    if (signal.aborted) return;
-    const timestamp = Date.now();
-    const readings = await host.read();
-    await send(
-      readings.map(({ metric, value, unit }) => ({
-        timestamp,
-        service: 'host',
-        metric_name: metric,
-        value,
-        labels: {},
-        node,
-        unit,
-      })),
-    );
-  }
-}
-
 async function replay(
   file: string,
   options: Options,
-  send: Send,
+  send: SendMetrics,
   signal: AbortSignal,
   warn: (message: string) => void,
 ): Promise<void> {

@@ -6,3 +6,4 @@ export type { EmbeddedBrokerOptions } from './broker/embedded-broker.ts';
 export type { Fault, FaultAction } from './broker/faults.ts';
 export { EmbeddedError } from './errors.ts';
 export { type EmbeddedKafka, type EmbeddedKafkaOptions, startKafka, type TopicOptions } from './start-kafka.ts';
+export { type EmbeddedRegistry, type EmbeddedRegistryOptions, startRegistry } from './start-registry.ts';

@@ -1,0 +1,34 @@
+/** This machine's figures as metrics, a set a second. */
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { AvroType } from '../index.ts';
+import { HostReadings } from './host-readings.ts';
+import type { metricSchema } from './schemas/metric.ts';
+
+export type Metric = AvroType<typeof metricSchema>;
+
+/** Resolves when the metrics are written. */
+export type SendMetrics = (metrics: readonly Metric[]) => Promise<void>;
+
+/** Writes until the signal aborts. */
+export async function writeHostMetrics(send: SendMetrics, signal: AbortSignal): Promise<void> {
+  const host = new HostReadings();
+  const node = hostname();
+  while (!signal.aborted) {
+    await sleep(1000 - (Date.now() % 1000), undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+    const timestamp = Date.now();
+    const readings = await host.read();
+    await send(
+      readings.map(({ metric, value, unit }) => ({
+        timestamp,
+        service: 'host',
+        metric_name: metric,
+        value,
+        labels: {},
+        node,
+        unit,
+      })),
+    );
+  }
+}
