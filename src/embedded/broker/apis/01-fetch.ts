@@ -6,11 +6,11 @@
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi, type RequestContext } from '../api.ts';
 import type { ValueOf, WireType } from '../wire-types.ts';
-import { array, int8, int16, int32, int64, nullableArray, since, string, struct } from '../wire-types.ts';
+import { array, bytes, int8, int16, int32, int64, nullableArray, since, string, struct } from '../wire-types.ts';
 
 /** A record set of several buffers, written one behind the other without being copied. */
 const recordSet: WireType<readonly Buffer[]> = {
-  read: () => [],
+  read: (r) => [bytes.read(r)],
   write(w, batches) {
     w.length(
       batches.reduce((sum, batch) => sum + batch.length, 0),

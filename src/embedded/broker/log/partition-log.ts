@@ -285,7 +285,11 @@ export class PartitionLog {
     const config = this.#options.config();
     const { sizeBytes, createdMs, entries } = this.#active;
     const isFull = sizeBytes + bytes.length > config.number('segment.bytes');
-    const isOld = this.#options.nowMs() - createdMs >= config.number('segment.ms');
+    // Age is told by the records' own time where they have one, as in Kafka.
+    const first = entries[0]?.maxTimestamp ?? -1;
+    const newest = Number(bytes.readBigInt64BE(35));
+    const ageMs = first >= 0 && newest >= 0 ? newest - first : this.#options.nowMs() - createdMs;
+    const isOld = ageMs > config.number('segment.ms');
     if (entries.length > 0 && (isFull || isOld)) this.#roll();
     const baseOffset = this.endOffset;
     bytes.writeBigInt64BE(BigInt(baseOffset), 0);

@@ -58,9 +58,10 @@ export class ProducerStates {
     const lastSequence = lastSequenceOf(batch);
     const same = state.batches.find((b) => b.baseSequence === baseSequence && b.lastSequence === lastSequence);
     if (same !== undefined) return { kind: 'duplicate', baseOffset: same.baseOffset, timestamp: same.timestamp };
-    if (baseSequence === (last.lastSequence + 1) % SEQUENCES) return APPEND;
-    const behind = (last.lastSequence - lastSequence + SEQUENCES) % SEQUENCES < SEQUENCES / 2;
-    return refuse(behind ? ErrorCode.DUPLICATE_SEQUENCE_NUMBER : ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER);
+    // A repetition too old to be remembered cannot be told from a gap: Kafka says the same of both.
+    return baseSequence === (last.lastSequence + 1) % SEQUENCES
+      ? APPEND
+      : refuse(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER);
   }
 
   /** A batch was appended, or is found at start. */
