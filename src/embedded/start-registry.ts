@@ -113,7 +113,7 @@ function send(response: ServerResponse, status: number, text: string): void {
 
 async function bodyOf(request: IncomingMessage): Promise<unknown> {
   if (request.method !== 'POST' && request.method !== 'PUT') return undefined;
-  const type = request.headers['content-type']?.split(';')[0]!.trim().toLowerCase();
+  const type = request.headers['content-type']?.replace(/;.*/, '').trim().toLowerCase();
   if (type !== undefined && !ACCEPTED.includes(type))
     throw new RegistryFault(415, 415, 'HTTP 415 Unsupported Media Type');
   const chunks: Buffer[] = [];

@@ -256,6 +256,7 @@ describe('transactions', () => {
   beforeEach(async () => {
     await create();
     id = randomUUID();
+    sequence = 0;
     await coordinator(id, 1);
     ({ producerId, producerEpoch } = await init());
   });
@@ -277,9 +278,6 @@ describe('transactions', () => {
   let sequence = 0;
   const write = (value: string) =>
     produce(batch([{ value }], { producerId, producerEpoch, baseSequence: sequence++, transactional: true }), id);
-  beforeEach(() => {
-    sequence = 0;
-  });
 
   test('committed readers stop at what is open, and are told what was aborted', async () => {
     await produce(batch([{ value: 'before' }]));

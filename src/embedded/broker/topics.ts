@@ -26,8 +26,8 @@ export type Refusal = { readonly errorCode: number; readonly message: string } |
 
 const KEY = 'topic/';
 const NAME = /^[A-Za-z0-9._-]{1,249}$/;
-/** One process keeps them all: more is a mistake. */
-const MAX_PARTITIONS = 10_000;
+/** Partitions of all topics together: one process keeps them, more is a mistake, or malice. */
+const MAX_PARTITIONS = 20_000;
 
 export class Topics {
   readonly #topics = new Map<string, Topic>();
@@ -41,7 +41,8 @@ export class Topics {
     this.#nowMs = nowMs;
     for (const [name, stored] of store.entries<StoredTopic>(KEY)) {
       const topic = this.#open(name, stored.id, new TopicConfig(stored.configs), stored.partitions);
-      stored.startOffsets?.forEach((offset, partition) => topic.partitions[partition]?.deleteRecords(offset));
+      for (const [partition, offset] of (stored.startOffsets ?? []).entries())
+        topic.partitions[partition]?.deleteRecords(offset);
     }
   }
 
@@ -72,9 +73,20 @@ export class Topics {
     }
     if (this.#topics.has(name))
       return { errorCode: ErrorCode.TOPIC_ALREADY_EXISTS, message: `Topic '${name}' already exists.` };
-    if (partitions < 1 || partitions > MAX_PARTITIONS)
-      return { errorCode: ErrorCode.INVALID_PARTITIONS, message: 'Number of partitions was set to an invalid value.' };
-    return configsFault(configs);
+    if (partitions < 1)
+      return { errorCode: ErrorCode.INVALID_PARTITIONS, message: 'Number of partitions must be larger than 0.' };
+    return this.roomFault(partitions) ?? configsFault(configs);
+  }
+
+  /** Why there cannot be so many partitions more. */
+  roomFault(more: number): Refusal {
+    let count = more;
+    for (const { partitions } of this.#topics.values()) count += partitions.length;
+    if (count <= MAX_PARTITIONS) return undefined;
+    return {
+      errorCode: ErrorCode.INVALID_PARTITIONS,
+      message: `This broker keeps at most ${MAX_PARTITIONS} partitions in all; ${count} would be more.`,
+    };
   }
 
   create(name: string, partitions: number, configs: ReadonlyMap<string, string | null>): Topic {

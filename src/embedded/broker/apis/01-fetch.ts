@@ -75,6 +75,8 @@ type Response = ValueOf<typeof response>;
 type Partition = Response['topics'][number]['partitions'][number];
 
 const READ_COMMITTED = 1;
+/** A timer cannot be set for longer. */
+const MAX_WAIT_MS = 2 ** 31 - 1;
 /** A request for one session's continuation: there is none. */
 const FINAL_EPOCH = -1;
 
@@ -90,7 +92,7 @@ export const fetch = defineApi(
   async handle(req, context) {
     if (req.sessionId !== 0 && req.sessionEpoch !== FINAL_EPOCH)
       return { ...this.fail(req, 0, context.version), errorCode: SESSION_NOT_FOUND, topics: [] };
-    const deadline = Date.now() + req.maxWaitMs;
+    const deadline = Date.now() + Math.min(req.maxWaitMs, MAX_WAIT_MS);
     for (;;) {
       const { answer, sizeBytes, hasError } = read(req, context);
       const left = deadline - Date.now();
@@ -161,7 +163,7 @@ function read(req: Request, { broker }: RequestContext) {
 }
 
 /** Resolves when one of the partitions changes, or after `ms`. */
-function changeOf(req: Request, { broker }: RequestContext, ms: number): Promise<void> {
+function changeOf(req: Request, { broker, connection }: RequestContext, ms: number): Promise<void> {
   return new Promise((resolve) => {
     const stops: (() => void)[] = [];
     const done = (): void => {
@@ -170,6 +172,7 @@ function changeOf(req: Request, { broker }: RequestContext, ms: number): Promise
       resolve();
     };
     const timer = setTimeout(done, ms);
+    stops.push(connection.onClose(done));
     for (const { name, partitions } of req.topics)
       for (const { partition } of partitions) {
         const log = broker.topics.log(name, partition);

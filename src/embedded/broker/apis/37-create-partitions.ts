@@ -34,6 +34,8 @@ export const createPartitions = defineApi(
         const errorMessage = `The topic ${name} currently has ${now} partition(s); ${count} would not be an increase.`;
         return { name, errorCode: ErrorCode.INVALID_PARTITIONS, errorMessage };
       }
+      const fault = broker.topics.roomFault(count - now);
+      if (fault !== undefined) return { name, errorCode: fault.errorCode, errorMessage: fault.message };
       if (!validateOnly) broker.topics.addPartitions(topic, count);
       return { name, errorCode: ErrorCode.NONE, errorMessage: null };
     }),

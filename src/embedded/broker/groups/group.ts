@@ -238,42 +238,52 @@ export class Group {
 
   #join(request: JoinRequest, resolve: (result: JoinResult) => void): void {
     const { memberId, groupInstanceId } = request;
-    const fail = (errorCode: number, id = memberId): void => resolve(joinError(errorCode, id));
-    if (this.state === 'Dead') return fail(ErrorCode.COORDINATOR_NOT_AVAILABLE);
-    if (!this.#fitsProtocols(request)) return fail(ErrorCode.INCONSISTENT_GROUP_PROTOCOL);
-    if (memberId !== '') return this.#rejoin(request, resolve);
+    const fail = (errorCode: number): void => resolve(joinError(errorCode, memberId));
     const known = groupInstanceId === null ? undefined : this.#static.get(groupInstanceId);
-    if (known !== undefined) return this.#replaceStatic(this.members.get(known)!, request, resolve);
+    if (this.state === 'Dead') fail(ErrorCode.COORDINATOR_NOT_AVAILABLE);
+    else if (!this.#fitsProtocols(request)) fail(ErrorCode.INCONSISTENT_GROUP_PROTOCOL);
+    else if (memberId !== '') this.#rejoin(request, resolve);
+    else if (known !== undefined) this.#replaceStatic(this.members.get(known)!, request, resolve);
+    else this.#joinNew(request, resolve);
+  }
+
+  #joinNew(request: JoinRequest, resolve: (result: JoinResult) => void): void {
+    const { groupInstanceId } = request;
     const fresh = `${groupInstanceId ?? request.clientId}-${randomUUID()}`;
     if (request.requiresKnownMemberId && groupInstanceId === null) {
       const timer = setTimeout(() => {
         if (this.#forgetPending(fresh)) this.#completeIfAllJoined();
       }, request.sessionTimeoutMs);
       this.#pending.set(fresh, timer.unref());
-      return fail(ErrorCode.MEMBER_ID_REQUIRED, fresh);
-    }
-    return this.#add(fresh, request, resolve);
+      resolve(joinError(ErrorCode.MEMBER_ID_REQUIRED, fresh));
+    } else this.#add(fresh, request, resolve);
   }
 
   #rejoin(request: JoinRequest, resolve: (result: JoinResult) => void): void {
     const { memberId, groupInstanceId } = request;
-    if (this.#forgetPending(memberId)) return this.#add(memberId, request, resolve);
+    if (this.#forgetPending(memberId)) {
+      this.#add(memberId, request, resolve);
+      return;
+    }
     const fenced = this.#instanceFault(memberId, groupInstanceId);
     const member = this.members.get(memberId);
-    if (fenced !== ErrorCode.NONE || member === undefined)
-      return resolve(joinError(fenced === ErrorCode.NONE ? ErrorCode.UNKNOWN_MEMBER_ID : fenced, memberId));
+    if (fenced !== ErrorCode.NONE || member === undefined) {
+      resolve(joinError(fenced === ErrorCode.NONE ? ErrorCode.UNKNOWN_MEMBER_ID : fenced, memberId));
+      return;
+    }
     const unchanged = sameProtocols(member.protocols, request.protocols);
     const isStableFollower = this.state === 'Stable' && memberId !== this.leader && unchanged;
     if (isStableFollower || (this.state === 'CompletingRebalance' && unchanged)) {
       // It has lost the answer, or asks again: the generation stands.
       this.#alive(member);
-      return resolve(this.#joined(member));
+      resolve(this.#joined(member));
+      return;
     }
     update(member, request);
     member.joining = resolve;
     clearTimeout(member.session);
-    if (this.state === 'PreparingRebalance') return this.#completeIfAllJoined();
-    return this.#prepareRebalance();
+    if (this.state === 'PreparingRebalance') this.#completeIfAllJoined();
+    else this.#prepareRebalance();
   }
 
   #add(memberId: string, request: JoinRequest, resolve: (result: JoinResult) => void): void {
@@ -317,11 +327,12 @@ export class Group {
       this.#alive(member);
       this.#options.save(this);
       // Told of another leader, it does not assign anew: the assignment that stands is what it gets.
-      return resolve({ ...this.#joined(member), leader: wasLeader ? old.memberId : this.leader!, members: [] });
+      resolve({ ...this.#joined(member), leader: wasLeader ? old.memberId : this.leader!, members: [] });
+      return;
     }
     member.joining = resolve;
-    if (this.state === 'PreparingRebalance') return this.#completeIfAllJoined();
-    return this.#prepareRebalance();
+    if (this.state === 'PreparingRebalance') this.#completeIfAllJoined();
+    else this.#prepareRebalance();
   }
 
   #prepareRebalance(): void {
