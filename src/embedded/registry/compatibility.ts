@@ -59,8 +59,8 @@ class Comparison {
   readonly faults: string[] = [];
   readonly #reader: string;
   readonly #writer: string;
-  /** Pairs under comparison: a type within itself ends here. */
-  readonly #seen = new Map<AvroNode, Set<AvroNode>>();
+  /** Pairs of records under comparison: a type within itself ends here. */
+  readonly #open = new Map<AvroNode, Set<AvroNode>>();
 
   constructor([reader, writer]: readonly [string, string]) {
     this.#reader = reader;
@@ -68,9 +68,6 @@ class Comparison {
   }
 
   compare(reader: AvroNode, writer: AvroNode, path: string): void {
-    const seen = this.#seen.get(reader) ?? new Set();
-    if (seen.has(writer)) return;
-    this.#seen.set(reader, seen.add(writer));
     if (writer.types !== undefined) {
       for (const [index, branch] of writer.types.entries())
         this.compare(reader, branch, reader.types === undefined ? path : join(path, index));
@@ -128,6 +125,9 @@ class Comparison {
   }
 
   #compareFields(reader: AvroNode, writer: AvroNode, path: string): void {
+    const open = this.#open.get(reader) ?? new Set();
+    if (open.has(writer)) return;
+    this.#open.set(reader, open.add(writer));
     for (const [index, field] of reader.fields!.entries()) {
       const at = join(path, 'fields', index);
       const source = sourceOf(field, writer);
@@ -139,6 +139,7 @@ class Comparison {
           `the field '${field.name}' in the ${this.#reader} schema has no default value and is missing in the ${this.#writer} schema`,
         );
     }
+    open.delete(writer);
   }
 
   #compareSymbols(reader: AvroNode, writer: AvroNode, path: string): void {
