@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KafkaStreams, minutes, SchemaRegistry } from '../index.ts';
 import { aggregationTopology } from './aggregation-topology.ts';
-import { createLogger, kafkaConfig, milliseconds, text } from './environment.ts';
+import { createLogger, kafkaConfig, milliseconds, registryOptions, text } from './environment.ts';
 import { explain, onStopSignal, runProgram } from './program.ts';
 
 const REPORT_MS = 60_000;
@@ -13,7 +13,7 @@ const START_TIMEOUT_MS = 7_000;
 await runProgram(async () => {
   const { env } = process;
   const logger = createLogger(env);
-  const registry = new SchemaRegistry({ url: text(env, 'SCHEMA_REGISTRY_URL', 'http://localhost:8081'), logger });
+  const registry = new SchemaRegistry({ ...registryOptions(env), logger });
   const topology = aggregationTopology({
     registry,
     graceMs: milliseconds(env, 'WINDOW_GRACE_MS', minutes(10)),

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { KafkaConfig, SASLOptions } from 'kafkajs';
 import { type Logger, pino } from 'pino';
 import { messageOf } from '../errors.ts';
+import type { SchemaRegistryOptions } from '../index.ts';
 
 export class ConfigurationError extends Error {}
 
@@ -22,16 +23,31 @@ export function kafkaConfig(env: Environment): KafkaConfig {
   const ca = env['KAFKA_SSL_CA'];
   return {
     brokers,
-    ...(ssl ? { ssl: ca === undefined ? true : { ca: [readCa(ca)] } } : {}),
+    ...(ssl ? { ssl: ca === undefined ? true : { ca: [readCa('KAFKA_SSL_CA', ca)] } } : {}),
     ...(sasl === undefined ? {} : { sasl }),
   };
 }
 
-function readCa(path: string): string {
+/** The registry's address and login from SCHEMA_REGISTRY_URL, _USERNAME, _PASSWORD and _SSL_CA. */
+export function registryOptions(env: Environment): SchemaRegistryOptions {
+  const url = text(env, 'SCHEMA_REGISTRY_URL', 'http://localhost:8081');
+  if (!URL.canParse(url) || !/^https?:/.test(url))
+    throw new ConfigurationError('SCHEMA_REGISTRY_URL must be an http or https address.');
+  const username = env['SCHEMA_REGISTRY_USERNAME'];
+  const password = env['SCHEMA_REGISTRY_PASSWORD'] ?? '';
+  const ca = env['SCHEMA_REGISTRY_SSL_CA'];
+  return {
+    url,
+    ...(username === undefined || username === '' ? {} : { auth: { username, password } }),
+    ...(ca === undefined ? {} : { ca: readCa('SCHEMA_REGISTRY_SSL_CA', ca) }),
+  };
+}
+
+function readCa(variable: string, path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new ConfigurationError(`KAFKA_SSL_CA: the file cannot be read (${messageOf(error)}).`);
+    throw new ConfigurationError(`${variable}: the file cannot be read (${messageOf(error)}).`);
   }
 }
 

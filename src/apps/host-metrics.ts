@@ -10,7 +10,7 @@ import { messageOf } from '../errors.ts';
 import { avro, SchemaRegistry } from '../index.ts';
 import { parseSeries, shiftToEnd } from './csv-series.ts';
 import { encode } from './encode.ts';
-import { ConfigurationError, createLogger, kafkaConfig, text } from './environment.ts';
+import { ConfigurationError, createLogger, kafkaConfig, registryOptions } from './environment.ts';
 import { type Metric, type SendMetrics, writeHostMetrics } from './host-metrics-writer.ts';
 import { onStopSignal, runProgram } from './program.ts';
 import { metricSchema } from './schemas/metric.ts';
@@ -44,7 +44,7 @@ await runProgram(async () => {
   const options = program.parse().opts<Options>();
   const { env } = process;
   const logger = createLogger(env);
-  const registry = new SchemaRegistry({ url: text(env, 'SCHEMA_REGISTRY_URL', 'http://localhost:8081'), logger });
+  const registry = new SchemaRegistry({ ...registryOptions(env), logger });
   const metric = avro(registry, metricSchema);
   const config = kafkaConfig(env);
   const stop = new AbortController();

@@ -6,10 +6,13 @@ import { Backoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import { type Logger, silentLogger } from '../logger.ts';
 import { RegistryError } from './errors.ts';
+import { exchange, type HttpAnswer } from './http-exchange.ts';
 
 export interface SchemaRegistryOptions {
-  /** e.g. http://localhost:8081; a path prefix is kept. */
+  /** e.g. http://localhost:8081; a path prefix is kept, a user name and password in it are as good as `auth`. */
   readonly url: string;
+  /** PEM text of the certificate authority of an https address; default: those that the system trusts. */
+  readonly ca?: string;
   /** HTTP basic authentication. */
   readonly auth?: { readonly username: string; readonly password: string };
   /** Register a schema that its subject lacks (auto.register.schemas), or refuse. Default true. */
@@ -25,14 +28,24 @@ const JSON_TYPE = 'application/vnd.schemaregistry.v1+json';
 const MAX_REMEMBERED_UNKNOWN_IDS = 10_000;
 
 export class SchemaRegistry {
-  readonly #options: Required<Omit<SchemaRegistryOptions, 'auth'>>;
+  readonly #url: URL;
+  readonly #ca: string | undefined;
+  readonly #options: Required<Omit<SchemaRegistryOptions, 'auth' | 'url' | 'ca'>>;
   readonly #authorization: string | undefined;
   readonly #unknownIds = new Map<number, number>();
   readonly #schemas = new Map<number, Promise<string | undefined>>();
   readonly #tokens = new Map<string, object>();
 
   constructor(options: SchemaRegistryOptions) {
-    const { auth, ...rest } = options;
+    const { auth: given, url, ca, ...rest } = options;
+    this.#url = new URL(url);
+    const { username, password } = this.#url;
+    const auth =
+      username === '' ? given : { username: decodeURIComponent(username), password: decodeURIComponent(password) };
+    // Not to be seen in any message.
+    this.#url.username = '';
+    this.#url.password = '';
+    this.#ca = ca;
     this.#options = { autoRegister: true, timeoutMs: 10_000, unknownIdTtlMs: 60_000, logger: silentLogger, ...rest };
     this.#authorization = auth && `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}`;
   }
@@ -100,45 +113,46 @@ export class SchemaRegistry {
     body: object | undefined,
     absent: readonly number[],
   ): Promise<Record<string, unknown> | undefined> {
-    const { url, timeoutMs } = this.#options;
-    const where = url.replace(/\/\/[^/@]*@/, '//');
-    let response: Response;
+    const { timeoutMs } = this.#options;
+    const where = this.#url.href.replace(/\/$/, '');
+    let answer: HttpAnswer;
     try {
-      response = await fetch(`${url.replace(/\/$/, '')}${path}`, {
+      answer = await exchange({
         method,
+        url: new URL(`${where}${path}`),
         headers: {
           accept: `${JSON_TYPE}, application/json`,
           ...(body === undefined ? {} : { 'content-type': JSON_TYPE }),
           ...(this.#authorization === undefined ? {} : { authorization: this.#authorization }),
         },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(timeoutMs),
+        body: body === undefined ? undefined : JSON.stringify(body),
+        timeoutMs,
+        ca: this.#ca,
       });
     } catch (error) {
-      const cause = error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error);
       throw new RegistryError(
         'MILLRACE_SERDES_REGISTRY_UNREACHABLE',
-        `No answer from the schema registry at ${where} (${cause}).`,
+        `No answer from the schema registry at ${where} (${messageOf(error)}).`,
         0,
         true,
         error,
       );
     }
-    if (response.ok) return (await response.json()) as Record<string, unknown>;
-    if (absent.includes(response.status)) return undefined;
-    const reason = ((await response.json().catch(() => ({}))) as { message?: string }).message ?? response.statusText;
-    if (response.status === 401 || response.status === 403) {
+    const { status, text } = answer;
+    if (status >= 200 && status < 300) return parsed(text, where);
+    if (absent.includes(status)) return undefined;
+    if (status === 401 || status === 403) {
       throw new RegistryError(
         'MILLRACE_SERDES_REGISTRY_FORBIDDEN',
-        `The schema registry at ${where} answered ${response.status} to ${method} ${path}. Check its user name, password and rights.`,
-        response.status,
+        `The schema registry at ${where} answered ${status} to ${method} ${path}. Check its user name, password and rights.`,
+        status,
       );
     }
-    const retriable = response.status >= 500 || response.status === 429 || response.status === 408;
+    const retriable = status >= 500 || status === 429 || status === 408;
     throw new RegistryError(
       'MILLRACE_SERDES_REGISTRY_REFUSED',
-      `The schema registry at ${where} answered ${response.status} to ${method} ${path}: ${reason}`,
-      response.status,
+      `The schema registry at ${where} answered ${status} to ${method} ${path}: ${reasonOf(text)}`,
+      status,
       retriable,
     );
   }
@@ -159,5 +173,28 @@ export class SchemaRegistry {
         await backoff.wait();
       }
     }
+  }
+}
+
+/** An answer that is no JSON is not a registry's: the address is wrong, or a proxy answers. */
+function parsed(text: string, where: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch (error) {
+    throw new RegistryError(
+      'MILLRACE_SERDES_REGISTRY_REFUSED',
+      `What answers at ${where} is not a schema registry: not JSON. Check the address.`,
+      200,
+      false,
+      error,
+    );
+  }
+}
+
+function reasonOf(text: string): string {
+  try {
+    return String((JSON.parse(text) as { message?: unknown }).message ?? 'no reason given');
+  } catch {
+    return 'no reason given';
   }
 }

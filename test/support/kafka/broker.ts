@@ -229,8 +229,8 @@ function saslSslProperties(
   };
 }
 
-/** A self-signed certificate for 127.0.0.1, made by the JDK's keytool; returns its PEM file. */
-async function createCertificates(folder: string): Promise<string> {
+/** A self-signed certificate for 127.0.0.1, made by the JDK's keytool: `broker.p12` in the folder; returns its PEM file. */
+export async function createCertificates(folder: string): Promise<string> {
   const keystore = join(folder, 'broker.p12');
   const pem = join(folder, 'ca.pem');
   const store = ['-storepass', 'changeit', '-storetype', 'PKCS12'];

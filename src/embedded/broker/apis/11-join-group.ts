@@ -3,7 +3,7 @@
  * an id (KIP-394), v5 has static members, v6 is flexible, v7 says the protocol type.
  */
 import { defineApi } from '../api.ts';
-import { type JoinResult, joinError } from '../groups/group.ts';
+import { type JoinResult, joinError } from '../groups/group-member.ts';
 import { array, bytes, int16, int32, nullableString, since, string, struct } from '../wire-types.ts';
 
 const request = struct({

@@ -1,7 +1,7 @@
 /** SyncGroup v0 to v5. Parked until the leader has assigned. v3 has static members, v4 is flexible, v5 names the protocol. */
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
-import { syncError } from '../groups/group.ts';
+import { syncError } from '../groups/group-member.ts';
 import { array, bytes, int16, int32, nullableString, since, string, struct } from '../wire-types.ts';
 
 const request = struct({

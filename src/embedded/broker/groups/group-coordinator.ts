@@ -1,7 +1,8 @@
 /** The groups of the broker and their committed positions, kept in the state store. */
 import { ErrorCode } from '../../../kafka/index.ts';
 import type { StateStore } from '../state-store.ts';
-import { Group, type GroupOptions, type JoinRequest, type JoinResult, joinError, type StoredGroup } from './group.ts';
+import { Group, type GroupOptions } from './group.ts';
+import { type JoinRequest, type JoinResult, joinError, type StoredGroup } from './group-member.ts';
 
 export interface CommittedOffset {
   readonly offset: number;
