@@ -17,6 +17,8 @@ import { metricSchema } from './schemas/metric.ts';
 import { WindowTable, windowLine } from './window-table.ts';
 
 const REDRAW_MS = 1_000;
+/** Between lines of one key where there is no terminal. */
+const LINES_MS = 5_000;
 const COMMIT_MS = 1_000;
 
 await runProgram(async () => {
@@ -71,6 +73,7 @@ async function showResults(kafka: Kafka, registry: SchemaRegistry, stack: LocalS
   const serde: Serde<AggregatedMetric> = avro(registry, aggregatedMetricSchema);
   await serde.prepareWrite?.('metrics-aggregated', 'value');
   const table = new WindowTable();
+  const changed = new Map<string, AggregatedMetric>();
   const isTerminal = process.stdout.isTTY === true;
   const consumer = kafka.consumer({ groupId: `npm-start-${process.pid}`, sessionTimeout: 10_000 });
   await consumer.connect();
@@ -80,13 +83,18 @@ async function showResults(kafka: Kafka, registry: SchemaRegistry, stack: LocalS
     eachMessage: async ({ message: { value } }) => {
       if (value === null) return;
       const row = readRow(serde, value);
-      if (row !== undefined && table.update(row) && !isTerminal) process.stdout.write(`${windowLine(row)}\n`);
+      if (row !== undefined && table.update(row)) changed.set(row.key, row);
     },
   });
-  const redraw = setInterval(() => {
-    if (isTerminal)
-      draw([...header(stack), '', ...(table.size === 0 ? ['waiting for the first window …'] : table.lines())]);
-  }, REDRAW_MS);
+  const redraw = setInterval(
+    () => {
+      if (isTerminal)
+        draw([...header(stack), '', ...(table.size === 0 ? ['waiting for the first window …'] : table.lines())]);
+      else for (const row of changed.values()) process.stdout.write(`${windowLine(row)}\n`);
+      changed.clear();
+    },
+    isTerminal ? REDRAW_MS : LINES_MS,
+  );
   return async () => {
     clearInterval(redraw);
     await consumer.disconnect();

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import type { KafkaConfig } from 'kafkajs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { AggregationJob, type AggregationJobOptions, expectAtLeast, series } from '../support/aggregation-job.ts';
+import { aggregationSuite } from '../support/aggregation-suite.ts';
 import {
   type BrokerOptions,
   DEFAULT_KAFKA_VERSION,
@@ -13,8 +14,7 @@ import {
   startKafka,
   type TestBroker,
 } from '../support/kafka/broker.ts';
-import { expectAggregates, groupByWindow } from '../support/metrics.ts';
-import { temporaryFolder } from '../support/programs.ts';
+import { groupByWindow } from '../support/metrics.ts';
 import { waitFor } from '../support/wait.ts';
 
 const LOGIN = { user: 'alice', password: 'secret-of-alice' };
@@ -61,38 +61,7 @@ describe.each(settings)('$name', ({ name: _name, ...options }) => {
   beforeEach((context) => job.reset(`metrics-aggregation-${context.task.id}`));
   afterEach(() => job.killPrograms());
 
-  test('two processes: the last output of each key and window equals an independent computation', async () => {
-    const first = job.startProgram();
-    const second = job.startProgram();
-    const metrics = series(20_000, 1);
-    await job.send(metrics);
-    await job.waitForLagZero();
-    // Later than any interleaving allows: dropped.
-    await job.send(series(200, 2).map((metric) => ({ ...metric, timestamp: metric.timestamp - 1_800_000 })));
-    await job.waitForLagZero();
-    expectAggregates(await job.readOutputs(), metrics);
-    expect(await first.kill('SIGTERM')).toBe(0);
-    expect(await second.kill('SIGTERM')).toBe(0);
-    const dropped = [first, second].map((program) =>
-      Number(/"droppedRecordsTotal":(\d+)[^\n]*"stopped"/.exec(program.output())?.[1]),
-    );
-    expect(dropped[0]! + dropped[1]!).toBe(200);
-  });
-
-  test('one of two processes killed with SIGKILL midway, several times: no count is lower', async () => {
-    const metrics = series(60_000, 3);
-    job.startProgram();
-    const own = { STATE_DIR: temporaryFolder(), SESSION_TIMEOUT_MS: '6000' };
-    let victim = job.startProgram(own);
-    for (let round = 0; round < 3; round++) {
-      await job.send(metrics.slice(round * 20_000, (round + 1) * 20_000));
-      await waitFor(() => /"tasks assigned"/.test(victim.output()), 60_000, 'the second process to have tasks');
-      await victim.kill('SIGKILL');
-      victim = job.startProgram(own);
-    }
-    await job.waitForLagZero();
-    expectAtLeast(await job.readOutputs(), groupByWindow(metrics));
-  });
+  aggregationSuite(() => job, 6_000);
 });
 
 test('three brokers with replication 3, each stopped and started in turn: no count is lower', async () => {

@@ -3,7 +3,7 @@ import { execFile, spawn } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort } from './kafka/broker.ts';
+import { freePort } from './free-port.ts';
 import { waitFor } from './wait.ts';
 
 const run = promisify(execFile);
