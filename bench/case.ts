@@ -1,11 +1,13 @@
 /** Runs one case in this process and prints its result as a line of JSON. */
 import { aggregation, type CaseContext, fetchOnly, kafkajs, restore } from './cases.ts';
 import { changelogTopology } from './changelog.ts';
+import { produceOnly } from './embedded.ts';
 
 const [name, context] = [process.argv[2]!, JSON.parse(process.argv[3]!) as CaseContext & { applicationId?: string }];
 
 const cases = {
   fetch: fetchOnly,
+  produce: produceOnly,
   kafkajs,
   'by-key': aggregation('by-key', true),
   'by-value': aggregation('by-value', true),

@@ -10,6 +10,7 @@ import { startKafka } from '../test/support/kafka/broker.ts';
 import { startTestRegistry } from '../test/support/registry.ts';
 import { KAFKAJS_SETTINGS } from './cases.ts';
 import { createChangelog } from './changelog.ts';
+import { startEmbeddedProcess } from './embedded.ts';
 import { createLoad, type Load } from './load.ts';
 import type { Result } from './measure.ts';
 
@@ -21,6 +22,7 @@ const { values: args } = parseArgs({
     cases: { type: 'string', default: 'fetch,kafkajs,by-key,by-value,by-key-every-update,by-value-every-update' },
     'skip-restore': { type: 'boolean', default: false },
     'skip-live-keys': { type: 'boolean', default: false },
+    'skip-embedded': { type: 'boolean', default: false },
   },
 });
 const records = Number(args.records);
@@ -63,9 +65,9 @@ await admin.connect();
 await createTopics(admin, [{ topic: 'metrics-aggregated', partitions: PARTITIONS, replicationFactor: 1, configs: {} }]);
 await admin.close();
 
-async function measure(name: string, more: object): Promise<Result> {
+async function measure(name: string, more: object, turns = Number(args.turns)): Promise<Result> {
   let best: Result | undefined;
-  for (let turn = 0; turn < Number(args.turns); turn++) {
+  for (let turn = 0; turn < turns; turn++) {
     const { stdout } = await run(
       process.execPath,
       [join(import.meta.dirname, 'case.js'), name, JSON.stringify({ ...context, ...more })],
@@ -126,6 +128,22 @@ if (!args['skip-live-keys']) {
     await createLoad(broker.brokers, registry.url, load);
     print(`${keys} keys`, await measure('live-keys', { topic: load.topic, records: load.records }), plainBase);
   }
+}
+if (!args['skip-embedded']) {
+  const embedded = await startEmbeddedProcess();
+  process.stdout.write(
+    `\nembedded broker: started in ${embedded.startMs.toFixed(0)} ms, ${embedded.idleMb.toFixed(0)} MB idle; beside Apache Kafka, 1,000,000 records of 100 bytes\n`,
+  );
+  for (const name of ['produce', 'fetch']) {
+    const work = { topic: 'embedded-bench', records: 1_000_000, partitions: PARTITIONS };
+    const apache = await measure(name, work, 1);
+    const ours = await measure(name, { ...work, brokers: embedded.brokers }, 1);
+    print(`${name}, Apache Kafka`, apache, undefined);
+    print(`${name}, embedded`, ours, undefined);
+    const ratio = ours.records / ours.seconds / (apache.records / apache.seconds);
+    process.stdout.write(`${name}: ${ratio.toFixed(2)} × Apache Kafka\n`);
+  }
+  await embedded.close();
 }
 await registry.close();
 await broker.close();
