@@ -2,9 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { KafkaStreams, long, minutes, StreamsBuilder, string, TimeWindows, timeWindowed } from '../../src/index.ts';
-import { createTopics, KafkaCluster, Producer } from '../../src/kafka/index.ts';
+import { KafkaCluster, Producer } from '../../src/kafka/index.ts';
 import { random } from '../support/metrics.ts';
 import { temporaryFolder } from '../support/programs.ts';
+import { newTopics } from '../support/topics.ts';
 import { waitFor } from '../support/wait.ts';
 
 const brokers = inject('brokers');
@@ -20,10 +21,7 @@ afterAll(() => admin.close());
 test.each(['by-key', 'by-value'])('grouped %s', async (grouping) => {
   const id = randomUUID();
   const [input, output] = [`in-${id}`, `out-${id}`];
-  await createTopics(
-    admin,
-    [input, output].map((topic) => ({ topic, partitions: PARTITIONS, replicationFactor: 1, configs: {} })),
-  );
+  await newTopics(admin, [input, output], PARTITIONS);
   const producer = new Producer(new KafkaCluster({ kafka: { brokers } }), { batchBytes: 32 * 1024 });
   await producer.start();
   await producer.prepare([input]);

@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs';
 import { Kafka, type KafkaConfig, logLevel } from 'kafkajs';
 import { afterEach, expect, test } from 'vitest';
 import { KafkaStreams, long, StreamsBuilder, string } from '../../src/index.ts';
-import { createTopics, KafkaCluster } from '../../src/kafka/index.ts';
+import { KafkaCluster } from '../../src/kafka/index.ts';
 import { type BrokerOptions, NEWEST_KAFKA_VERSION, startKafka, type TestBroker } from '../support/kafka/broker.ts';
 import { temporaryFolder } from '../support/programs.ts';
+import { newTopics } from '../support/topics.ts';
 import { waitFor } from '../support/wait.ts';
 
 let broker: TestBroker | undefined;
@@ -35,10 +36,7 @@ async function start(options: BrokerOptions, config: (broker: TestBroker) => Kaf
   const kafka = new Kafka(kafkaConfig);
   const admin = new KafkaCluster({ kafka: kafkaConfig });
   await admin.connect();
-  await createTopics(
-    admin,
-    ['in', 'out'].map((topic) => ({ topic, partitions: 3, replicationFactor, configs: {} })),
-  );
+  await newTopics(admin, ['in', 'out'], 3, replicationFactor);
   await admin.close();
   let failure: Error | undefined;
   streams = new KafkaStreams(counting(), {

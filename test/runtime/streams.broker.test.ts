@@ -11,8 +11,9 @@ import {
   TimeWindows,
   type Topology,
 } from '../../src/index.ts';
-import { createTopics, fetchCommitted, KafkaCluster } from '../../src/kafka/index.ts';
+import { fetchCommitted, KafkaCluster } from '../../src/kafka/index.ts';
 import { temporaryFolder } from '../support/programs.ts';
+import { newTopics } from '../support/topics.ts';
 import { waitFor } from '../support/wait.ts';
 
 const brokers = inject('brokers');
@@ -36,7 +37,7 @@ afterEach(async () => {
 });
 
 async function newTopic(name = `t-${randomUUID()}`): Promise<string> {
-  await createTopics(admin, [{ topic: name, partitions: 2, replicationFactor: 1, configs: {} }]);
+  await newTopics(admin, [name], 2);
   return name;
 }
 

@@ -1,10 +1,11 @@
 /** The main job on a cluster, as a user has it: programs as processes, input by kafkajs, outputs read back by kafkajs. */
 import { type Admin, Kafka, type KafkaConfig, logLevel, type Producer } from 'kafkajs';
 import { expect } from 'vitest';
-import { createTopics, KafkaCluster } from '../../src/kafka/index.ts';
+import { KafkaCluster } from '../../src/kafka/index.ts';
 import { type Aggregated, decodeAggregated, encodeMetric, type Metric, random, registerSchemas } from './metrics.ts';
 import { type Program, startProgram, temporaryFolder } from './programs.ts';
 import { startTestRegistry, type TestRegistry } from './registry.ts';
+import { newTopics } from './topics.ts';
 import { waitFor } from './wait.ts';
 
 export const PARTITIONS = 4;
@@ -61,14 +62,9 @@ export class AggregationJob {
       if (existing.length > 0) await admin.deleteTopics({ topics: existing });
       await waitFor(async () => (await admin.listTopics()).every((topic) => !TOPICS.includes(topic)));
     });
-    // By our own client: kafkajs' waits for leaders only until the first broker that has not heard of the topics.
     const cluster = new KafkaCluster({ kafka: { ...this.#options.kafka, logLevel: logLevel.NOTHING } });
     await cluster.connect();
-    const replicationFactor = this.#options.replicationFactor ?? 1;
-    await createTopics(
-      cluster,
-      TOPICS.map((topic) => ({ topic, partitions: PARTITIONS, replicationFactor, configs: {} })),
-    );
+    await newTopics(cluster, TOPICS, PARTITIONS, this.#options.replicationFactor);
     await cluster.close();
   }
 
@@ -124,6 +120,12 @@ export class AggregationJob {
         );
       }),
     );
+  }
+
+  /** How many records `metrics` has: as many as were sent, unless a retry of the sender's doubled some. */
+  async inputCount(): Promise<number> {
+    const ends = await this.#admin((admin) => admin.fetchTopicOffsets('metrics'));
+    return ends.reduce((sum, { high }) => sum + Number(high), 0);
   }
 
   /** Everything in `metrics-aggregated`, in the order of each partition. */

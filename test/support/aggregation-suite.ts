@@ -16,6 +16,7 @@ export function aggregationSuite(theJob: () => AggregationJob, sessionTimeoutMs:
     // Later than any interleaving allows: dropped.
     await theJob().send(series(200, 2).map((metric) => ({ ...metric, timestamp: metric.timestamp - 1_800_000 })));
     await theJob().waitForLagZero();
+    expect(await theJob().inputCount()).toBe(20_200);
     expectAggregates(await theJob().readOutputs(), metrics);
     expect(await first.kill('SIGTERM')).toBe(0);
     expect(await second.kill('SIGTERM')).toBe(0);
