@@ -1,4 +1,4 @@
-/** The embedded broker in a process of its own, as Apache Kafka is in one: prints its address, then what it takes on SIGUSR2. */
+/** The embedded broker in a process of its own, as Apache Kafka is in one: prints its address and what its start took. */
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

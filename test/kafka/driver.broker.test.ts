@@ -178,13 +178,14 @@ describe('producer and fetcher on Apache Kafka', () => {
   });
 });
 
-test('two members share a group; one that leaves is replaced after awaited hooks', async () => {
+/** Members of one new group; each writes down what its hooks were told. */
+function newGroup(): { events: string[]; newMember(name: string, maxPollIntervalMs?: number): GroupMember } {
   const groupId = `g-${randomUUID()}`;
   const events: string[] = [];
-  const newMember = (name: string): GroupMember =>
+  const newMember = (name: string, maxPollIntervalMs = 60_000): GroupMember =>
     new GroupMember(
       newCluster(),
-      { groupId, protocolName: 'test', heartbeatIntervalMs: 50 },
+      { groupId, protocolName: 'test', heartbeatIntervalMs: 50, maxPollIntervalMs },
       {
         subscription: () => Buffer.from(name),
         assign: async (members) =>
@@ -193,6 +194,11 @@ test('two members share a group; one that leaves is replaced after awaited hooks
         onAssigned: async (assignment) => void events.push(`${name} got ${assignment}`),
       },
     );
+  return { events, newMember };
+}
+
+test('two members share a group; one that leaves is replaced after awaited hooks', async () => {
+  const { events, newMember } = newGroup();
   const a = newMember('a');
   const b = newMember('b');
   await a.poll();
@@ -206,6 +212,28 @@ test('two members share a group; one that leaves is replaced after awaited hooks
   await a.poll();
   expect(events.at(-1)).toBe('a got a of 1');
   await a.close();
+});
+
+test('a member without progress for maxPollIntervalMs leaves, and comes back having lost what it held', async () => {
+  const { events, newMember } = newGroup();
+  const stuck = newMember('stuck', 300);
+  await stuck.poll();
+  // Its heartbeats go on: only the missing progress takes it out.
+  await waitFor(() => stuck.needsRejoin);
+  const other = newMember('other');
+  await other.poll();
+  expect(events).toEqual(['stuck got stuck of 1', 'other got other of 1']);
+  const returning = stuck.poll();
+  await waitFor(() => other.needsRejoin);
+  await Promise.all([other.poll(), returning]);
+  expect(events.slice(2).sort()).toEqual([
+    'other got other of 2',
+    'other revoked',
+    'stuck got stuck of 2',
+    'stuck revoked lost',
+  ]);
+  await stuck.close();
+  await other.close();
 });
 
 async function readWithKafkajs(topic: string, count: number): Promise<string[]> {
