@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- --records 3000000] [--only fetch,kafkajs,…]`: throughput on a real broker, each case in a process
- * of its own, three turns each, the best of them; ratios are to kafkajs in the same run.
+ * `npm run bench [-- --records 3000000] [--cases fetch,kafkajs,…] [--profile DIR]`: throughput on a real broker, each
+ * case in a process of its own, `--turns` each, the best of them; ratios are to kafkajs in the same run.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -17,6 +17,8 @@ import type { Result } from './measure.ts';
 const { values: args } = parseArgs({
   options: {
     records: { type: 'string', default: '3000000' },
+    // A folder for a CPU profile of each case.
+    profile: { type: 'string' },
     turns: { type: 'string', default: '2' },
     loads: { type: 'string', default: 'plain,gzip,few-keys' },
     cases: { type: 'string', default: 'fetch,kafkajs,by-key,by-value,by-key-every-update,by-value-every-update' },
@@ -65,12 +67,14 @@ await admin.connect();
 await createTopics(admin, [{ topic: 'metrics-aggregated', partitions: PARTITIONS, replicationFactor: 1, configs: {} }]);
 await admin.close();
 
+const profiling = args.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${args.profile}`];
+
 async function measure(name: string, more: object, turns = Number(args.turns)): Promise<Result> {
   let best: Result | undefined;
   for (let turn = 0; turn < turns; turn++) {
     const { stdout } = await run(
       process.execPath,
-      [join(import.meta.dirname, 'case.js'), name, JSON.stringify({ ...context, ...more })],
+      [...profiling, join(import.meta.dirname, 'case.js'), name, JSON.stringify({ ...context, ...more })],
       { maxBuffer: 1 << 24 },
     );
     const result = JSON.parse(stdout.trim().split('\n').at(-1)!) as Result;
