@@ -9,6 +9,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   MILLRACE_SERDES_REGISTRY_FORBIDDEN: 'Check SCHEMA_REGISTRY_URL and its user name and password.',
   MILLRACE_STATE_DIRECTORY_LOCKED: 'Set STATE_DIR to a folder of its own for each process.',
   MILLRACE_EMBEDDED_DATA_IN_USE: 'Set DATA_DIR to another folder.',
+  MILLRACE_EMBEDDED_STORAGE: 'Or set DATA_DIR to another folder.',
 };
 
 /** Runs `main`; an error ends the process with its message and exit code 1. */

@@ -43,7 +43,7 @@ export interface EmbeddedKafka {
  * Starts a Kafka broker in this process, for development and tests, not for production. It listens on loopback unless
  * told otherwise.
  *
- * @throws EmbeddedError MILLRACE_EMBEDDED_PORT_IN_USE, MILLRACE_EMBEDDED_DATA_IN_USE
+ * @throws EmbeddedError MILLRACE_EMBEDDED_PORT_IN_USE, MILLRACE_EMBEDDED_DATA_IN_USE, MILLRACE_EMBEDDED_STORAGE
  * @example
  * const kafka = await startKafka({ topics: ['orders', { topic: 'payments', partitions: 3 }] });
  * // … any Kafka client, with kafka.brokers …

@@ -99,6 +99,47 @@ test('what was acknowledged survives kill -9 of the broker, several times', asyn
   await producer.disconnect();
 });
 
+test('a full disk: producers are told, what fits still goes in, and nothing acknowledged is lost', async () => {
+  const env = await settings();
+  const full = startProgram('stack', env, [], 300);
+  programs.push(full);
+  await isUp(full);
+  const kafka = new Kafka({ brokers: [`127.0.0.1:${env['KAFKA_PORT']}`], logLevel: logLevel.NOTHING });
+  const producer = kafka.producer({ retry: { retries: 0 } });
+  await producer.connect();
+  const acknowledged: string[] = [];
+  const send = async (name: string, sizeBytes: number): Promise<void> => {
+    await producer.send({ topic: 'events', messages: [{ partition: 0, key: name, value: Buffer.alloc(sizeBytes) }] });
+    acknowledged.push(name);
+  };
+  await send('first', 100_000);
+  await send('second', 100_000);
+  // The file takes a part of it.
+  await expect(send('too large', 150_000)).rejects.toMatchObject({ cause: { type: 'KAFKA_STORAGE_ERROR' } });
+  expect(full.output()).toContain('records could not be stored');
+  await send('what fits', 10);
+  await full.kill('SIGKILL');
+  await isUp(run('stack', env));
+  await send('with room again', 150_000);
+  const consumer = kafka.consumer({ groupId: 'reader' });
+  await consumer.connect();
+  await consumer.subscribe({ topic: 'events', fromBeginning: true });
+  const seen: string[] = [];
+  await consumer.run({ eachMessage: async ({ message }) => void seen.push(String(message.key)) });
+  await waitFor(() => seen.length >= acknowledged.length, 30_000, `${acknowledged}, so far ${seen}`);
+  expect(seen).toEqual(acknowledged);
+  await consumer.disconnect();
+  await producer.disconnect();
+});
+
+test('a data folder that cannot be written to is named, with the setting', async () => {
+  const stack = run('stack', { ...(await settings()), DATA_DIR: '/dev/null/data' });
+  expect(await stack.exited).toBe(1);
+  expect(stack.output()).toContain('/dev/null/data');
+  expect(stack.output()).toContain('DATA_DIR');
+  expect(stack.output()).not.toMatch(/\n\s+at /);
+});
+
 test('the broker listens on loopback', async () => {
   const env = await settings();
   await isUp(run('stack', env));

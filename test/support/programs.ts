@@ -15,12 +15,17 @@ export interface Program {
   kill(signal: NodeJS.Signals): Promise<number | null>;
 }
 
+/** @param fileLimitKb no file can grow beyond it: what a full disk is to a program, in the middle of a write too */
 export function startProgram(
   app: string,
   env: Readonly<Record<string, string>>,
   args: readonly string[] = [],
+  fileLimitKb?: number,
 ): Program {
-  const child = spawn(process.execPath, [join(ROOT, 'dist/apps', `${app}.js`), ...args], {
+  const command = [process.execPath, join(ROOT, 'dist/apps', `${app}.js`), ...args];
+  const limited = ['bash', '-c', `ulimit -f ${fileLimitKb}; exec "$0" "$@"`, ...command];
+  const [file, ...rest] = fileLimitKb === undefined ? command : limited;
+  const child = spawn(file!, rest, {
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -11,6 +11,7 @@ import { ErrorCode } from '../../kafka/index.ts';
 import type { AnyApi } from './api.ts';
 import { apiVersionsFallback, findApi } from './apis/index.ts';
 import type { EmbeddedBroker } from './embedded-broker.ts';
+import { isStorageFault } from './storage.ts';
 import { FrameReader, FrameWriter, int16, int32, MalformedRequestError, nullableString } from './wire-types.ts';
 
 /** socket.request.max.bytes */
@@ -152,7 +153,8 @@ export class Connection {
       } catch (error) {
         if (error instanceof MalformedRequestError) throw error;
         this.#broker.logger.error({ api: api.name, error: messageOf(error) }, 'a request failed unexpectedly');
-        response = api.fail(request, ErrorCode.UNKNOWN_SERVER_ERROR, version);
+        const code = isStorageFault(error) ? ErrorCode.KAFKA_STORAGE_ERROR : ErrorCode.UNKNOWN_SERVER_ERROR;
+        response = api.fail(request, code, version);
       }
     }
     if (fault?.kind === 'lose-response') return this.close();

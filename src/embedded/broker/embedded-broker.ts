@@ -15,6 +15,7 @@ import { Connection } from './connection.ts';
 import { Faults } from './faults.ts';
 import { GroupCoordinator } from './groups/group-coordinator.ts';
 import { StateStore } from './state-store.ts';
+import { isStorageFault, storageFault } from './storage.ts';
 import { type Topic, Topics } from './topics.ts';
 import { TransactionCoordinator } from './transaction-coordinator.ts';
 
@@ -103,6 +104,23 @@ export class EmbeddedBroker {
   /** Opens what is stored, finishes what was left open, listens. The same port after a `stop`. */
   async start(): Promise<void> {
     await loadZstd();
+    const { dataDir } = this.#options;
+    try {
+      this.#open();
+      await this.#listen();
+    } catch (error) {
+      await this.stop();
+      throw dataDir !== undefined && isStorageFault(error) ? storageFault(dataDir, error) : error;
+    }
+    this.#housekeeping = setInterval(() => this.#keepHouse(), HOUSEKEEPING_MS);
+    this.#housekeeping.unref();
+    this.logger.info(
+      { host: this.advertisedHost, port: this.#port, dataDir: dataDir ?? 'memory' },
+      'embedded Kafka broker started: for development and tests, not for production',
+    );
+  }
+
+  #open(): void {
     const { dataDir, groupInitialRebalanceDelayMs = 0, groupMinSessionTimeoutMs = 6_000 } = this.#options;
     if (dataDir !== undefined) this.#lock = lockFolder(dataDir);
     const nowMs = (): number => this.clock.nowMs();
@@ -118,18 +136,6 @@ export class EmbeddedBroker {
       minSessionTimeoutMs: groupMinSessionTimeoutMs,
     });
     this.transactions = new TransactionCoordinator(this.#store, this.topics, this.groups, nowMs);
-    try {
-      await this.#listen();
-    } catch (error) {
-      await this.stop();
-      throw error;
-    }
-    this.#housekeeping = setInterval(() => this.#keepHouse(), HOUSEKEEPING_MS);
-    this.#housekeeping.unref();
-    this.logger.info(
-      { host: this.advertisedHost, port: this.#port, dataDir: dataDir ?? 'memory' },
-      'embedded Kafka broker started: for development and tests, not for production',
-    );
   }
 
   /** Closes all connections and files; what was acknowledged stays. */
@@ -192,8 +198,13 @@ export class EmbeddedBroker {
   }
 
   #keepHouse(): void {
-    this.transactions.expire();
-    if (++this.#turns % RETENTION_EVERY === 0) this.#applyRetention();
+    try {
+      this.transactions.expire();
+      if (++this.#turns % RETENTION_EVERY === 0) this.#applyRetention();
+    } catch (error) {
+      if (!isStorageFault(error)) throw error;
+      this.logger.error({ error: error.message }, 'housekeeping could not write; it is tried again');
+    }
   }
 
   #applyRetention(): void {

@@ -5,9 +5,10 @@
  *
  *     <crc-32c, 8 hex digits> <JSON: [key, value] or [key]>        the latter deletes
  */
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32c } from '../../kafka/index.ts';
+import { appendWhole } from './storage.ts';
 
 /** Bytes of lines written after which the file is made anew, holding what is valid only. */
 const REWRITE_AFTER_BYTES = 8 * 1024 * 1024;
@@ -16,6 +17,7 @@ export class StateStore {
   readonly #values = new Map<string, unknown>();
   readonly #path: string | undefined;
   #file: number | undefined;
+  #size = 0;
   #written = 0;
 
   /** @param folder undefined: in memory */
@@ -38,12 +40,16 @@ export class StateStore {
   }
 
   set(key: string, value: unknown): void {
-    this.#values.set(key, value);
     this.#append([key, value]);
+    this.#values.set(key, value);
+    this.#rewriteIfLong();
   }
 
   delete(key: string): void {
-    if (this.#values.delete(key)) this.#append([key]);
+    if (!this.#values.has(key)) return;
+    this.#append([key]);
+    this.#values.delete(key);
+    this.#rewriteIfLong();
   }
 
   close(): void {
@@ -53,11 +59,24 @@ export class StateStore {
 
   #append(entry: readonly unknown[]): void {
     if (this.#path === undefined) return;
-    const text = line(entry);
-    this.#file ??= openSync(this.#path, 'a');
-    writeSync(this.#file, text);
-    this.#written += text.length;
-    if (this.#written > REWRITE_AFTER_BYTES) this.#rewrite();
+    if (this.#file === undefined) {
+      this.#file = openSync(this.#path, 'a');
+      this.#size = fstatSync(this.#file).size;
+    }
+    const bytes = Buffer.from(line(entry));
+    appendWhole(this.#file, bytes, this.#size);
+    this.#size += bytes.length;
+    this.#written += bytes.length;
+  }
+
+  #rewriteIfLong(): void {
+    if (this.#written <= REWRITE_AFTER_BYTES) return;
+    try {
+      this.#rewrite();
+    } catch {
+      // No room for a second file: the long one goes on, and this is tried again as many bytes later.
+      this.#written = 0;
+    }
   }
 
   #load(): void {

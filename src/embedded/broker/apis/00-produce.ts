@@ -4,6 +4,7 @@
  */
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi, type RequestContext } from '../api.ts';
+import { isStorageFault } from '../storage.ts';
 import { array, int16, int32, int64, nullableBytes, nullableString, since, string, struct } from '../wire-types.ts';
 
 const request = struct({
@@ -82,8 +83,15 @@ function append(
     const fault = broker.transactions.writeFault(transactionalId, producerId, topic, partition);
     if (fault !== ErrorCode.NONE) return result(partition, fault, null);
   }
-  const { errorCode, message, baseOffset, logAppendTimeMs } = log.append(records);
-  return { ...result(partition, errorCode, message), baseOffset, logAppendTimeMs, logStartOffset: log.startOffset };
+  try {
+    const { errorCode, message, baseOffset, logAppendTimeMs } = log.append(records);
+    return { ...result(partition, errorCode, message), baseOffset, logAppendTimeMs, logStartOffset: log.startOffset };
+  } catch (error) {
+    // The other partitions of the request have their own answers.
+    if (!isStorageFault(error)) throw error;
+    broker.logger.error({ topic, partition, error: error.message }, 'records could not be stored');
+    return result(partition, ErrorCode.KAFKA_STORAGE_ERROR, null);
+  }
 }
 
 function result(partition: number, errorCode: number, errorMessage: string | null) {

@@ -5,9 +5,10 @@
  *
  *     <dataDir>/topics/<topic>/<partition>/<base offset, 20 digits>.log
  */
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CorruptRecordError, RecordBatch } from '../../../kafka/index.ts';
+import { appendWhole } from '../storage.ts';
 
 /** What is remembered of a batch. */
 export interface BatchEntry {
@@ -114,8 +115,13 @@ export class Segment {
     const path = folder === undefined ? undefined : pathOf(folder, this.baseOffset);
     const bytes = path === undefined ? new MemoryBytes() : new FileBytes(`${path}.cleaned`);
     const next = new Segment(this.baseOffset, this.createdMs, bytes, folder);
-    for (const batch of batches)
-      next.append(new RecordBatch(batch, 0, { topic: '', partition: 0 }, { checkCrc: false }), batch);
+    try {
+      for (const batch of batches)
+        next.append(new RecordBatch(batch, 0, { topic: '', partition: 0 }, { checkCrc: false }), batch);
+    } catch (error) {
+      next.remove();
+      throw error;
+    }
     if (path !== undefined) {
       this.close();
       renameSync(`${path}.cleaned`, path);
@@ -188,7 +194,7 @@ class FileBytes implements SegmentBytes {
   }
 
   append(bytes: Buffer): void {
-    for (let written = 0; written < bytes.length; ) written += writeSync(this.#file, bytes, written);
+    appendWhole(this.#file, bytes, this.size);
     this.size += bytes.length;
   }
 
