@@ -1,11 +1,8 @@
 /** IncrementalAlterConfigs v0 and v1: sets, deletes, appends to and takes from single configs of a topic. v1 is flexible. */
-import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { TOPIC_CONFIGS, type TopicConfig } from '../topic-config.ts';
-import { configsFault } from '../topics.ts';
 import { array, bool, int8, nullableString, string, struct, type ValueOf } from '../wire-types.ts';
-import { TOPIC_RESOURCE } from './32-describe-configs.ts';
-import { alterConfigsResponse } from './33-alter-configs.ts';
+import { alterConfigsFailed, alterConfigsResponse, alterTopicConfigs } from './alter-topic-configs.ts';
 
 const change = struct({ name: string, operation: int8, value: nullableString });
 
@@ -25,36 +22,9 @@ export const incrementalAlterConfigs = defineApi(
   minVersion: 0,
   maxVersion: 1,
   flexibleFrom: 1,
-  handle: ({ resources, validateOnly }, { broker }) => ({
-    throttleTimeMs: 0,
-    results: resources.map(({ resourceType, name, configs }) => {
-      const answer = (errorCode: number, errorMessage: string | null = null) => ({
-        errorCode,
-        errorMessage,
-        resourceType,
-        name,
-      });
-      if (resourceType !== TOPIC_RESOURCE)
-        return answer(ErrorCode.INVALID_REQUEST, 'Only the configs of topics can be changed here.');
-      const topic = broker.topics.get(name);
-      if (topic === undefined) return answer(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
-      const changes = configs.map((one) => ({ name: one.name, value: changed(topic.config, one) }));
-      const set = changes.flatMap(({ name: config, value }) => (value === undefined ? [] : [[config, value] as const]));
-      const fault = configsFault(new Map(set));
-      if (fault !== undefined) return answer(fault.errorCode, fault.message);
-      if (validateOnly) return answer(ErrorCode.NONE);
-      for (const { name: config, value } of changes) {
-        if (value === undefined) topic.config.overrides.delete(config);
-        else topic.config.overrides.set(config, value!);
-      }
-      broker.topics.save(topic);
-      return answer(ErrorCode.NONE);
-    }),
-  }),
-  fail: ({ resources }, errorCode) => ({
-    throttleTimeMs: 0,
-    results: resources.map(({ resourceType, name }) => ({ errorCode, errorMessage: null, resourceType, name })),
-  }),
+  handle: (req, { broker }) =>
+    alterTopicConfigs(broker, req, ({ configs }, config) => configs.map((one) => [one.name, changed(config, one)])),
+  fail: alterConfigsFailed,
 });
 
 /** The value afterwards; undefined: the default again. */
