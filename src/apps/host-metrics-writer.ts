@@ -1,7 +1,8 @@
 /** This machine's figures as metrics, a set a second. */
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AvroType } from '../index.ts';
+import type { AvroType, Serde } from '../index.ts';
+import { encode } from './encode.ts';
 import { HostReadings } from './host-readings.ts';
 import type { metricSchema } from './schemas/metric.ts';
 
@@ -9,6 +10,15 @@ export type Metric = AvroType<typeof metricSchema>;
 
 /** Resolves when the metrics are written. */
 export type SendMetrics = (metrics: readonly Metric[]) => Promise<void>;
+
+/** Metrics as records for kafkajs' producer, keyed as the platform keys them. */
+export function metricMessages(serde: Serde<Metric>, topic: string, metrics: readonly Metric[]) {
+  return metrics.map((metric) => ({
+    key: `${metric.service}:${metric.metric_name}`,
+    value: encode(serde, metric, topic),
+    timestamp: String(metric.timestamp),
+  }));
+}
 
 /** Writes until the signal aborts. */
 export async function writeHostMetrics(send: SendMetrics, signal: AbortSignal): Promise<void> {

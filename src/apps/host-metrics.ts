@@ -9,9 +9,8 @@ import { Kafka, logLevel, type Producer } from 'kafkajs';
 import { messageOf } from '../errors.ts';
 import { avro, SchemaRegistry } from '../index.ts';
 import { parseSeries, shiftToEnd } from './csv-series.ts';
-import { encode } from './encode.ts';
 import { ConfigurationError, createLogger, kafkaConfig, registryOptions } from './environment.ts';
-import { type Metric, type SendMetrics, writeHostMetrics } from './host-metrics-writer.ts';
+import { type Metric, metricMessages, type SendMetrics, writeHostMetrics } from './host-metrics-writer.ts';
 import { onStopSignal, runProgram } from './program.ts';
 import { metricSchema } from './schemas/metric.ts';
 
@@ -60,11 +59,7 @@ await runProgram(async () => {
   await metric.prepareWrite?.(TOPIC, 'value');
   let backlog = 0;
   const send = async (metrics: readonly Metric[]): Promise<void> => {
-    const messages = metrics.map((m) => ({
-      key: `${m.service}:${m.metric_name}`,
-      value: encode(metric, m, TOPIC),
-      timestamp: String(m.timestamp),
-    }));
+    const messages = metricMessages(metric, TOPIC, metrics);
     // A broker that is away is ridden out: the records of that time are tried until they are written or we stop.
     while (!stop.signal.aborted) {
       try {

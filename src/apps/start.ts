@@ -6,9 +6,8 @@ import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
 import { avro, KafkaStreams, minutes, SchemaRegistry, type Serde, SerdeError } from '../index.ts';
 import { aggregationTopology } from './aggregation-topology.ts';
-import { encode } from './encode.ts';
 import { createLogger } from './environment.ts';
-import { type Metric, type SendMetrics, writeHostMetrics } from './host-metrics-writer.ts';
+import { type Metric, metricMessages, type SendMetrics, writeHostMetrics } from './host-metrics-writer.ts';
 import { type LocalStack, startLocalStack } from './local-stack.ts';
 import type { AggregatedMetric } from './metric-aggregate.ts';
 import { fail, onStopSignal, runProgram } from './program.ts';
@@ -58,12 +57,7 @@ async function metricsWriter(kafka: Kafka, registry: SchemaRegistry): Promise<[S
   const producer = kafka.producer({ allowAutoTopicCreation: false });
   await producer.connect();
   const send: SendMetrics = async (metrics) => {
-    const messages = metrics.map((m) => ({
-      key: `${m.service}:${m.metric_name}`,
-      value: encode(metric, m, 'metrics'),
-      timestamp: String(m.timestamp),
-    }));
-    await producer.send({ topic: 'metrics', messages });
+    await producer.send({ topic: 'metrics', messages: metricMessages(metric, 'metrics', metrics) });
   };
   return [send, () => producer.disconnect()];
 }
