@@ -6,6 +6,7 @@ import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi, type RequestContext } from '../api.ts';
 import { isStorageFault } from '../storage.ts';
 import { array, int16, int32, int64, nullableBytes, nullableString, since, string, struct } from '../wire-types.ts';
+import { eachPartition } from './each-partition.ts';
 
 const request = struct({
   transactionalId: nullableString,
@@ -48,12 +49,9 @@ export const produce = defineApi(
   handle({ transactionalId, acks, topics }, context) {
     if (![-1, 0, 1].includes(acks))
       return this.fail({ transactionalId, acks, timeoutMs: 0, topics }, ErrorCode.INVALID_REQUIRED_ACKS, 0);
-    const answer = topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map(({ partition, records }) =>
-        append(name, partition, records, transactionalId, context),
-      ),
-    }));
+    const answer = eachPartition(topics, ({ partition, records }, name) =>
+      append(name, partition, records, transactionalId, context),
+    );
     if (acks !== 0) return { topics: answer, throttleTimeMs: 0 };
     // Without an answer, closing the connection is the only word there is.
     if (answer.some((t) => t.partitions.some((p) => p.errorCode !== ErrorCode.NONE))) context.connection.close();
@@ -61,10 +59,7 @@ export const produce = defineApi(
   },
   fail: ({ topics }, errorCode) => ({
     throttleTimeMs: 0,
-    topics: topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map(({ partition }) => result(partition, errorCode, null)),
-    })),
+    topics: eachPartition(topics, ({ partition }) => result(partition, errorCode, null)),
   }),
 });
 

@@ -7,6 +7,7 @@ import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi, type RequestContext } from '../api.ts';
 import type { ValueOf, WireType } from '../wire-types.ts';
 import { array, bytes, int8, int16, int32, int64, nullableArray, since, string, struct } from '../wire-types.ts';
+import { eachPartition } from './each-partition.ts';
 
 /** A record set of several buffers, written one behind the other without being copied. */
 const recordSet: WireType<readonly Buffer[]> = {
@@ -104,10 +105,7 @@ export const fetch = defineApi(
     throttleTimeMs: 0,
     errorCode,
     sessionId: 0,
-    topics: topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map(({ partition }) => empty(partition, errorCode)),
-    })),
+    topics: eachPartition(topics, ({ partition }) => empty(partition, errorCode)),
   }),
 });
 
@@ -117,9 +115,9 @@ function read(req: Request, { broker }: RequestContext) {
   let left = req.maxBytes;
   let sizeBytes = 0;
   let hasError = false;
-  const topics = req.topics.map(({ name, partitions }) => ({
-    name,
-    partitions: partitions.map(({ partition, fetchOffset, maxBytes, currentLeaderEpoch }): Partition => {
+  const topics = eachPartition(
+    req.topics,
+    ({ partition, fetchOffset, maxBytes, currentLeaderEpoch }, name): Partition => {
       const log = broker.topics.log(name, partition);
       const errorCode =
         log === undefined
@@ -156,8 +154,8 @@ function read(req: Request, { broker }: RequestContext) {
         preferredReadReplica: -1,
         records: result.batches,
       };
-    }),
-  }));
+    },
+  );
   const answer: Response = { throttleTimeMs: 0, errorCode: ErrorCode.NONE, sessionId: 0, topics };
   return { answer, sizeBytes, hasError };
 }

@@ -3,6 +3,7 @@ import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
 import { array, int8, int16, int32, int64, since, string, struct } from '../wire-types.ts';
+import { eachPartition } from './each-partition.ts';
 
 const request = struct({
   replicaId: int32,
@@ -48,22 +49,16 @@ export const listOffsets = defineApi(
   flexibleFrom: 6,
   handle: ({ isolationLevel, topics }, { broker }) => ({
     throttleTimeMs: 0,
-    topics: topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map(({ partition, timestamp }) => {
-        const log = broker.topics.log(name, partition);
-        if (log === undefined) return result(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, -1, -1);
-        const found = lookUp(log, timestamp, isolationLevel === 1);
-        return result(partition, ErrorCode.NONE, found.timestamp, found.offset);
-      }),
-    })),
+    topics: eachPartition(topics, ({ partition, timestamp }, name) => {
+      const log = broker.topics.log(name, partition);
+      if (log === undefined) return result(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, -1, -1);
+      const found = lookUp(log, timestamp, isolationLevel === 1);
+      return result(partition, ErrorCode.NONE, found.timestamp, found.offset);
+    }),
   }),
   fail: ({ topics }, errorCode) => ({
     throttleTimeMs: 0,
-    topics: topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map(({ partition }) => result(partition, errorCode, -1, -1)),
-    })),
+    topics: eachPartition(topics, ({ partition }) => result(partition, errorCode, -1, -1)),
   }),
 });
 

@@ -2,6 +2,7 @@
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { array, int16, int32, int64, nullableString, since, string, struct } from '../wire-types.ts';
+import { eachPartition } from './each-partition.ts';
 
 const request = struct({
   groupId: string,
@@ -40,17 +41,14 @@ export const offsetCommit = defineApi(
     const { groupId, memberId, groupInstanceId, generationId, topics } = req;
     const fault = broker.groups.commitFault(groupId, memberId, groupInstanceId, generationId);
     if (fault !== ErrorCode.NONE) return this.fail(req, fault, version);
-    const answer = topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map(({ partition, metadata }) => ({
-        partition,
-        errorCode:
-          broker.topics.log(name, partition) === undefined
-            ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-            : Buffer.byteLength(metadata ?? '') > MAX_METADATA_BYTES
-              ? ErrorCode.OFFSET_METADATA_TOO_LARGE
-              : ErrorCode.NONE,
-      })),
+    const answer = eachPartition(topics, ({ partition, metadata }, name) => ({
+      partition,
+      errorCode:
+        broker.topics.log(name, partition) === undefined
+          ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+          : Buffer.byteLength(metadata ?? '') > MAX_METADATA_BYTES
+            ? ErrorCode.OFFSET_METADATA_TOO_LARGE
+            : ErrorCode.NONE,
     }));
     const commits = topics.flatMap(({ name, partitions }, t) =>
       partitions.flatMap((at, p) =>
@@ -62,9 +60,6 @@ export const offsetCommit = defineApi(
   },
   fail: ({ topics }, errorCode) => ({
     throttleTimeMs: 0,
-    topics: topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map(({ partition }) => ({ partition, errorCode })),
-    })),
+    topics: eachPartition(topics, ({ partition }) => ({ partition, errorCode })),
   }),
 });

@@ -2,6 +2,7 @@
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { array, int16, int32, int64, since, string, struct } from '../wire-types.ts';
+import { eachPartition } from './each-partition.ts';
 
 const request = struct({
   topics: array(struct({ name: string, partitions: array(struct({ partition: int32, offset: int64 })) })),
@@ -46,10 +47,7 @@ export const deleteRecords = defineApi(
   }),
   fail: ({ topics }, errorCode) => ({
     throttleTimeMs: 0,
-    topics: topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map(({ partition }) => ({ partition, lowWatermark: -1, errorCode })),
-    })),
+    topics: eachPartition(topics, ({ partition }) => ({ partition, lowWatermark: -1, errorCode })),
   }),
 });
 

@@ -2,6 +2,7 @@
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { array, int16, int32, int64, since, string, struct } from '../wire-types.ts';
+import { eachPartition } from './each-partition.ts';
 
 const request = struct({
   replicaId: since(3, int32, -2),
@@ -36,24 +37,18 @@ export const offsetForLeaderEpoch = defineApi(
   flexibleFrom: 4,
   handle: ({ topics }, { broker }) => ({
     throttleTimeMs: 0,
-    topics: topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map(({ partition, currentLeaderEpoch, leaderEpoch }) => {
-        const log = broker.topics.log(name, partition);
-        if (log === undefined) return result(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, UNDEFINED, UNDEFINED);
-        if (currentLeaderEpoch > 0) return result(partition, ErrorCode.UNKNOWN_LEADER_EPOCH, UNDEFINED, UNDEFINED);
-        return leaderEpoch === 0
-          ? result(partition, ErrorCode.NONE, 0, log.endOffset)
-          : result(partition, ErrorCode.NONE, UNDEFINED, UNDEFINED);
-      }),
-    })),
+    topics: eachPartition(topics, ({ partition, currentLeaderEpoch, leaderEpoch }, name) => {
+      const log = broker.topics.log(name, partition);
+      if (log === undefined) return result(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, UNDEFINED, UNDEFINED);
+      if (currentLeaderEpoch > 0) return result(partition, ErrorCode.UNKNOWN_LEADER_EPOCH, UNDEFINED, UNDEFINED);
+      return leaderEpoch === 0
+        ? result(partition, ErrorCode.NONE, 0, log.endOffset)
+        : result(partition, ErrorCode.NONE, UNDEFINED, UNDEFINED);
+    }),
   }),
   fail: ({ topics }, errorCode) => ({
     throttleTimeMs: 0,
-    topics: topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map(({ partition }) => result(partition, errorCode, UNDEFINED, UNDEFINED)),
-    })),
+    topics: eachPartition(topics, ({ partition }) => result(partition, errorCode, UNDEFINED, UNDEFINED)),
   }),
 });
 

@@ -2,6 +2,7 @@
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { array, int16, int32, int64, string, struct } from '../wire-types.ts';
+import { eachPartition } from './each-partition.ts';
 import { fencedAs } from './fenced.ts';
 
 const request = struct({
@@ -31,14 +32,11 @@ export const addPartitionsToTxn = defineApi(
     if (!topics.every(({ name, partitions }) => partitions.every((partition) => isKnown(name, partition)))) {
       return {
         throttleTimeMs: 0,
-        topics: topics.map(({ name, partitions }) => ({
-          name,
-          partitions: partitions.map((partition) => ({
-            partition,
-            errorCode: isKnown(name, partition)
-              ? ErrorCode.OPERATION_NOT_ATTEMPTED
-              : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-          })),
+        topics: eachPartition(topics, (partition, name) => ({
+          partition,
+          errorCode: isKnown(name, partition)
+            ? ErrorCode.OPERATION_NOT_ATTEMPTED
+            : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
         })),
       };
     }
@@ -50,9 +48,6 @@ export const addPartitionsToTxn = defineApi(
   },
   fail: ({ topics }, errorCode) => ({
     throttleTimeMs: 0,
-    topics: topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map((partition) => ({ partition, errorCode })),
-    })),
+    topics: eachPartition(topics, (partition) => ({ partition, errorCode })),
   }),
 });

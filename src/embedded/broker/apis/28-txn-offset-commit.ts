@@ -3,6 +3,7 @@ import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { array, int16, int32, int64, nullableString, since, string, struct } from '../wire-types.ts';
 import { MAX_METADATA_BYTES } from './08-offset-commit.ts';
+import { eachPartition } from './each-partition.ts';
 import { fencedAs } from './fenced.ts';
 
 const request = struct({
@@ -56,9 +57,6 @@ export const txnOffsetCommit = defineApi(
   },
   fail: ({ topics }, errorCode) => ({
     throttleTimeMs: 0,
-    topics: topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map(({ partition }) => ({ partition, errorCode })),
-    })),
+    topics: eachPartition(topics, ({ partition }) => ({ partition, errorCode })),
   }),
 });

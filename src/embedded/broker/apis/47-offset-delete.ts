@@ -3,6 +3,7 @@ import { decodeSubscription, ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import type { Group } from '../groups/group.ts';
 import { array, int16, int32, string, struct } from '../wire-types.ts';
+import { eachPartition } from './each-partition.ts';
 
 const request = struct({
   groupId: string,
@@ -33,16 +34,13 @@ export const offsetDelete = defineApi(
     return {
       errorCode: ErrorCode.NONE,
       throttleTimeMs: 0,
-      topics: topics.map(({ name, partitions }) => ({
-        name,
-        partitions: partitions.map(({ partition }) => {
-          if (inUse.has(name)) return { partition, errorCode: ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC as number };
-          if (broker.topics.log(name, partition) === undefined)
-            return { partition, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION };
-          broker.groups.deleteOffset(groupId, name, partition);
-          return { partition, errorCode: ErrorCode.NONE };
-        }),
-      })),
+      topics: eachPartition(topics, ({ partition }, name) => {
+        if (inUse.has(name)) return { partition, errorCode: ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC as number };
+        if (broker.topics.log(name, partition) === undefined)
+          return { partition, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION };
+        broker.groups.deleteOffset(groupId, name, partition);
+        return { partition, errorCode: ErrorCode.NONE };
+      }),
     };
   },
   fail: (_request, errorCode) => ({ errorCode, throttleTimeMs: 0, topics: [] }),
