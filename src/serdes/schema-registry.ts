@@ -28,7 +28,8 @@ const JSON_TYPE = 'application/vnd.schemaregistry.v1+json';
 const MAX_REMEMBERED_UNKNOWN_IDS = 10_000;
 
 export class SchemaRegistry {
-  readonly #url: URL;
+  /** Without a slash at its end, and without a login: messages show it. */
+  readonly #address: string;
   readonly #ca: string | undefined;
   readonly #options: Required<Omit<SchemaRegistryOptions, 'auth' | 'url' | 'ca'>>;
   readonly #authorization: string | undefined;
@@ -38,13 +39,13 @@ export class SchemaRegistry {
 
   constructor(options: SchemaRegistryOptions) {
     const { auth: given, url, ca, ...rest } = options;
-    this.#url = new URL(url);
-    const { username, password } = this.#url;
+    const address = new URL(url);
+    const { username, password } = address;
     const auth =
       username === '' ? given : { username: decodeURIComponent(username), password: decodeURIComponent(password) };
-    // Not to be seen in any message.
-    this.#url.username = '';
-    this.#url.password = '';
+    address.username = '';
+    address.password = '';
+    this.#address = address.href.replace(/\/$/, '');
     this.#ca = ca;
     this.#options = { autoRegister: true, timeoutMs: 10_000, unknownIdTtlMs: 60_000, logger: silentLogger, ...rest };
     this.#authorization = auth && `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}`;
@@ -114,7 +115,7 @@ export class SchemaRegistry {
     absent: readonly number[],
   ): Promise<Record<string, unknown> | undefined> {
     const { timeoutMs } = this.#options;
-    const where = this.#url.href.replace(/\/$/, '');
+    const where = this.#address;
     let answer: HttpAnswer;
     try {
       answer = await exchange({
