@@ -2,7 +2,7 @@
  * What needs a control that Apache Kafka does not have: faults, restarts in place, time moved on. On Apache Kafka these
  * are skipped, and vitest counts them.
  */
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
@@ -174,6 +174,13 @@ describe('restarts', () => {
     await expect(startKafka({ port: kafka.port, portSetting: 'KAFKA_PORT' })).rejects.toThrow(
       new RegExp(`${kafka.port}.*KAFKA_PORT`),
     );
+    await expect(startKafka({ dataDir })).rejects.toMatchObject({ code: 'MILLRACE_EMBEDDED_DATA_IN_USE' });
+  });
+
+  test('a folder left locked by a killed process is taken over, even under the same process id', async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'millrace-embedded-'));
+    writeFileSync(join(dataDir, 'broker.pid'), String(process.pid));
+    await start({ dataDir });
     await expect(startKafka({ dataDir })).rejects.toMatchObject({ code: 'MILLRACE_EMBEDDED_DATA_IN_USE' });
   });
 });

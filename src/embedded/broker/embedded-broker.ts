@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { loadZstd } from '../../kafka/index.ts';
 import { type Logger, silentLogger } from '../../logger.ts';
 import { EmbeddedError, isAddressInUse, portInUse } from '../errors.ts';
@@ -143,7 +143,7 @@ export class EmbeddedBroker {
     clearInterval(this.#housekeeping);
     const server = this.#server;
     this.#server = undefined;
-    const closed = new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())));
+    const closed = new Promise<void>((done) => (server === undefined ? done() : server.close(() => done())));
     this.groups?.close();
     this.disconnectClients();
     await closed;
@@ -219,7 +219,13 @@ export class EmbeddedBroker {
   }
 }
 
-/** One process a folder; the lock of one that was killed is taken over. */
+/** Of this process. */
+const lockedFolders = new Set<string>();
+
+/**
+ * One process a folder; the lock of one that was killed is taken over, even if it had the id that this one has now, as
+ * processes in containers do.
+ */
 function lockFolder(dataDir: string): number {
   mkdirSync(dataDir, { recursive: true });
   const path = join(dataDir, 'broker.pid');
@@ -227,11 +233,12 @@ function lockFolder(dataDir: string): number {
     try {
       const file = openSync(path, 'wx');
       writeSync(file, String(process.pid));
+      lockedFolders.add(resolve(dataDir));
       return file;
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
       const owner = Number(readFileSync(path, 'utf8'));
-      if (isRunning(owner)) {
+      if (owner === process.pid ? lockedFolders.has(resolve(dataDir)) : isRunning(owner)) {
         throw new EmbeddedError(
           'MILLRACE_EMBEDDED_DATA_IN_USE',
           `The folder ${dataDir} is in use by the broker of process ${owner}. Stop it, or give each broker its own folder.`,
@@ -245,6 +252,7 @@ function lockFolder(dataDir: string): number {
 function unlockFolder(dataDir: string, lock: number): void {
   closeSync(lock);
   rmSync(join(dataDir, 'broker.pid'), { force: true });
+  lockedFolders.delete(resolve(dataDir));
 }
 
 function isRunning(pid: number): boolean {
