@@ -1,6 +1,13 @@
 /** An application at work: starts, watches and stops the stream thread. Mirrors `KafkaStreams`. */
 import { messageOf } from '../errors.ts';
-import { KeyValueFacade, type ReadOnlyKeyValueStore, type ReadOnlyWindowStore, WindowFacade } from '../state/index.ts';
+import {
+  KeyValueFacade,
+  levelStorage,
+  type ReadOnlyKeyValueStore,
+  type ReadOnlyWindowStore,
+  type StateStorage,
+  WindowFacade,
+} from '../state/index.ts';
 import type { Topology } from '../topology/index.ts';
 import { StreamsError } from './errors.ts';
 import { Metrics, type MetricsSnapshot } from './metrics.ts';
@@ -27,6 +34,7 @@ export type UncaughtErrorResponse = 'shutdown-client' | 'replace-thread';
 export class KafkaStreams {
   readonly #topology: Topology;
   readonly #options: ResolvedOptions;
+  readonly #storage: StateStorage;
   readonly #metrics = new Metrics();
   #state: KafkaStreamsState = 'CREATED';
   #listener: StateListener | undefined;
@@ -36,9 +44,13 @@ export class KafkaStreams {
   #thread: StreamThread | undefined;
   #running: Promise<void> = Promise.resolve();
 
-  /** @throws StreamsError MILLRACE_RUNTIME_INVALID_OPTIONS */
-  constructor(topology: Topology, options: StreamsOptions) {
+  /**
+   * @param storage not for users: what a simulation puts in the place of LevelDB
+   * @throws StreamsError MILLRACE_RUNTIME_INVALID_OPTIONS
+   */
+  constructor(topology: Topology, options: StreamsOptions, storage: StateStorage = levelStorage) {
     this.#topology = topology;
+    this.#storage = storage;
     this.#options = resolveOptions(options);
   }
 
@@ -74,7 +86,7 @@ export class KafkaStreams {
       );
     }
     const { stateDir, applicationId } = this.#options;
-    this.#directory = await StateDirectory.open(stateDir, applicationId);
+    this.#directory = await StateDirectory.open(this.#storage, stateDir, applicationId);
     try {
       this.#thread = await this.#newThread();
     } catch (error) {
@@ -100,7 +112,7 @@ export class KafkaStreams {
     if (this.#state !== 'CREATED' && this.#state !== 'NOT_RUNNING' && this.#state !== 'ERROR') {
       throw new StreamsError('MILLRACE_RUNTIME_NOT_STOPPED', `cleanUp() while ${this.#state}: close() first.`);
     }
-    await StateDirectory.cleanUp(this.#options.stateDir, this.#options.applicationId);
+    await StateDirectory.cleanUp(this.#storage, this.#options.stateDir, this.#options.applicationId);
   }
 
   metrics(): MetricsSnapshot {
@@ -131,6 +143,7 @@ export class KafkaStreams {
     const thread = new StreamThread({
       topology: this.#topology,
       options: this.#options,
+      storage: this.#storage,
       metrics: this.#metrics,
       processId: this.#directory!.processId,
       restoreListener: this.#restoreListener,

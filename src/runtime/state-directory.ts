@@ -6,28 +6,32 @@
  *     <stateDir>/<applicationId>/<task>/          a task's database
  */
 import { randomUUID } from 'node:crypto';
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { Level } from 'level';
-import { StateDirectoryLockedError, translateLevelError } from '../state/index.ts';
+import { CorruptStateError, type StateBackend, StateDirectoryLockedError, type StateStorage } from '../state/index.ts';
+
+const PROCESS_ID = Buffer.from('processId');
 
 export class StateDirectory {
   /** Names the process to the group's leader; kept over restarts. */
   readonly processId: string;
-  readonly #lock: Level;
+  readonly #lock: StateBackend;
 
-  private constructor(lock: Level, processId: string) {
+  private constructor(lock: StateBackend, processId: string) {
     this.#lock = lock;
     this.processId = processId;
   }
 
   /** @throws StateDirectoryLockedError */
-  static async open(stateDir: string, applicationId: string): Promise<StateDirectory> {
+  static async open(storage: StateStorage, stateDir: string, applicationId: string): Promise<StateDirectory> {
     const directory = join(stateDir, applicationId);
-    const lock = await openLock(join(directory, 'lock'), directory);
-    const known = await lock.get('processId');
-    const processId = known ?? randomUUID();
-    if (known === undefined) await lock.put('processId', processId);
+    const lock = await openLock(storage, join(directory, 'lock'), directory);
+    const known = lock.get(PROCESS_ID);
+    const processId = known?.toString('utf8') ?? randomUUID();
+    if (known === undefined) {
+      const batch = lock.batch();
+      batch.put(PROCESS_ID, Buffer.from(processId));
+      await batch.write();
+    }
     return new StateDirectory(lock, processId);
   }
 
@@ -36,27 +40,21 @@ export class StateDirectory {
   }
 
   /** Deletes the application's local state; the changelogs bring it back. @throws StateDirectoryLockedError */
-  static async cleanUp(stateDir: string, applicationId: string): Promise<void> {
-    const held = await StateDirectory.open(stateDir, applicationId);
+  static async cleanUp(storage: StateStorage, stateDir: string, applicationId: string): Promise<void> {
+    const held = await StateDirectory.open(storage, stateDir, applicationId);
     await held.close();
-    rmSync(join(stateDir, applicationId), { recursive: true, force: true });
+    storage.destroy(join(stateDir, applicationId));
   }
 }
 
-async function openLock(path: string, directory: string): Promise<Level> {
-  const lock = new Level(path);
+async function openLock(storage: StateStorage, path: string, directory: string): Promise<StateBackend> {
   try {
-    await lock.open();
-    return lock;
+    return await storage.open(path);
   } catch (error) {
-    const typed = translateLevelError(directory, error);
-    if (typed.code === 'MILLRACE_STATE_CORRUPT') {
-      // It holds nothing that cannot be made anew.
-      rmSync(path, { recursive: true, force: true });
-      await lock.open();
-      return lock;
-    }
-    if (typed instanceof StateDirectoryLockedError) throw new StateDirectoryLockedError(directory, error);
-    throw typed;
+    if (error instanceof StateDirectoryLockedError) throw new StateDirectoryLockedError(directory, error);
+    if (!(error instanceof CorruptStateError)) throw error;
+    // It holds nothing that cannot be made anew.
+    storage.destroy(path);
+    return storage.open(path);
   }
 }

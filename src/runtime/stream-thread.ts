@@ -17,7 +17,7 @@ import {
   partitionKey,
   type TopicPartition,
 } from '../kafka/index.ts';
-import { CacheBudget } from '../state/index.ts';
+import { CacheBudget, type StateStorage } from '../state/index.ts';
 import type { Topology } from '../topology/index.ts';
 import { changelogPositions, commitPositions, positionsOf } from './commit.ts';
 import { decodeCommitMetadata } from './commit-metadata.ts';
@@ -44,6 +44,7 @@ const CLOSE_MS = 10_000;
 export interface StreamThreadOptions {
   readonly topology: Topology;
   readonly options: ResolvedOptions;
+  readonly storage: StateStorage;
   readonly metrics: Metrics;
   readonly processId: string;
   readonly restoreListener: RestoreListener | undefined;
@@ -305,6 +306,7 @@ export class StreamThread {
       applicationId,
       subTopology,
       directory: join(stateDir, applicationId, taskName(id)),
+      storage: this.#settings.storage,
       collector: this.#collector,
       budget: this.#budget,
       metrics,

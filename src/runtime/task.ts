@@ -7,6 +7,7 @@ import {
   type CacheBudget,
   KeyValueFacade,
   type LiveStore,
+  type StateStorage,
   TaskState,
   WindowFacade,
   type WriteContext,
@@ -42,6 +43,8 @@ export interface TaskOptions {
   readonly subTopology: SubTopology;
   /** The task's folder; undefined keeps its state in memory. */
   readonly directory: string | undefined;
+  /** Where the folder is. Default: LevelDB. */
+  readonly storage?: StateStorage;
   readonly collector: RecordCollector;
   readonly budget: CacheBudget;
   readonly metrics: Metrics;
@@ -92,6 +95,7 @@ export class Task {
     const { collector, budget, changelogTopic, id } = options;
     task.#state = await TaskState.open<ProcessingContext>({
       directory: options.directory,
+      ...(options.storage === undefined ? {} : { storage: options.storage }),
       stores: options.subTopology.stores,
       budget,
       changelogTopic,

@@ -2,7 +2,7 @@
  * Where a task's committed bytes are kept: a sorted map from key bytes to value bytes with an atomic batch. LevelDB for
  * persistent stores, memory for the others. Point reads are synchronous, all else is not: the record path only gets.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { Level } from 'level';
 import { latin1 } from '../bytes.ts';
 import { StateStoreClosedError, translateLevelError } from './errors.ts';
@@ -49,11 +49,6 @@ export async function openLevelBackend(directory: string): Promise<StateBackend>
   } catch (error) {
     throw translateLevelError(directory, error);
   }
-}
-
-/** Deletes a database that is not open. */
-export function destroyLevelBackend(directory: string): void {
-  rmSync(directory, { recursive: true, force: true });
 }
 
 class LevelBackend implements StateBackend {

@@ -6,11 +6,12 @@
  *               [id int16] | … → the stores' entries
  */
 import type { BackendBatch, StateBackend } from './backend.ts';
-import { destroyLevelBackend, MemoryBackend, openLevelBackend } from './backend.ts';
+import { MemoryBackend } from './backend.ts';
 import type { CacheBudget } from './cache.ts';
 import { CorruptStateError } from './errors.ts';
 import type { ChangelogSink, WriteContext } from './live-entry.ts';
 import { LiveStore } from './live-store.ts';
+import { levelStorage, type StateStorage } from './storage.ts';
 import type { AnyStoreDescription } from './store.ts';
 import { StoreBytes } from './store-bytes.ts';
 
@@ -30,6 +31,8 @@ interface Metadata {
 export interface TaskStateOptions<C extends WriteContext> {
   /** The task's folder; undefined keeps everything in memory. */
   readonly directory: string | undefined;
+  /** Where the folder is. Default: LevelDB. */
+  readonly storage?: StateStorage;
   readonly stores: readonly AnyStoreDescription[];
   readonly budget: CacheBudget;
   /** The changelog topic of a store; undefined where it is not logged. */
@@ -60,11 +63,11 @@ export class TaskState<C extends WriteContext> {
 
   /** Opens the task's database. One that is damaged is deleted and made anew. @throws StateDirectoryLockedError */
   static async open<C extends WriteContext>(options: TaskStateOptions<C>): Promise<TaskState<C>> {
-    const { directory } = options;
+    const { directory, storage = levelStorage } = options;
     const persistent = directory !== undefined && options.stores.some((store) => store.kind === 'persistent');
     if (!persistent) return new TaskState(options, new MemoryBackend(), newMetadata(), false);
     try {
-      const database = await openLevelBackend(directory);
+      const database = await storage.open(directory);
       try {
         return new TaskState(options, database, readMetadata(database, directory), false);
       } catch (error) {
@@ -73,8 +76,8 @@ export class TaskState<C extends WriteContext> {
       }
     } catch (error) {
       if (!(error instanceof CorruptStateError)) throw error;
-      destroyLevelBackend(directory);
-      return new TaskState(options, await openLevelBackend(directory), newMetadata(), true);
+      storage.destroy(directory);
+      return new TaskState(options, await storage.open(directory), newMetadata(), true);
     }
   }
 

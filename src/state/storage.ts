@@ -1,0 +1,21 @@
+/**
+ * Where local state lives: LevelDB in a folder, or what stands in its place where a whole cluster is simulated in one
+ * process. All local state goes through here, the state directory's lock as well.
+ */
+import { rmSync } from 'node:fs';
+import { openLevelBackend, type StateBackend } from './backend.ts';
+
+export interface StateStorage {
+  /**
+   * Opens or creates the database of a folder; it is locked until it is closed, or the process ends.
+   * @throws StateDirectoryLockedError, CorruptStateError, StateWriteError
+   */
+  open(directory: string): Promise<StateBackend>;
+  /** Deletes a folder with every database in it; none of them is open. */
+  destroy(directory: string): void;
+}
+
+export const levelStorage: StateStorage = {
+  open: openLevelBackend,
+  destroy: (directory) => rmSync(directory, { recursive: true, force: true }),
+};
