@@ -8,4 +8,4 @@ export {
 } from './kafka-streams.ts';
 export type { MetricsSnapshot } from './metrics.ts';
 export type { HandlerResponse, StreamsOptions, UndecodableRecord } from './options.ts';
-export type { RestoreListener } from './restore.ts';
+export type { RestoreListener } from './restore/restore.ts';

@@ -12,7 +12,7 @@ import type { Topology } from '../topology/index.ts';
 import { StreamsError } from './errors.ts';
 import { Metrics, type MetricsSnapshot } from './metrics.ts';
 import { type ResolvedOptions, resolveOptions, type StreamsOptions } from './options.ts';
-import type { RestoreListener } from './restore.ts';
+import type { RestoreListener } from './restore/restore.ts';
 import { StateDirectory } from './state-directory.ts';
 import { StreamThread } from './stream-thread.ts';
 

@@ -19,18 +19,18 @@ import {
 } from '../kafka/index.ts';
 import { CacheBudget, type StateStorage } from '../state/index.ts';
 import type { Topology } from '../topology/index.ts';
-import { changelogPositions, commitPositions, positionsOf } from './commit.ts';
-import { decodeCommitMetadata } from './commit-metadata.ts';
-import { sourceTopics, TopicNames } from './internal-topics.ts';
+import { sourceTopics, TopicNames } from './assignment/internal-topics.ts';
+import { StartPositions } from './assignment/start-positions.ts';
+import { TaskAssignor } from './assignment/task-assignor.ts';
+import { decodeCommitMetadata } from './commit/commit-metadata.ts';
+import { changelogPositions, commitPositions, positionsOf } from './commit/positions.ts';
+import { RepartitionPurge } from './commit/repartition-purge.ts';
 import type { Metrics } from './metrics.ts';
 import type { HandlerResponse, ResolvedOptions, UndecodableRecord } from './options.ts';
-import { RecordCollector } from './record-collector.ts';
-import { RepartitionPurge } from './repartition-purge.ts';
-import { type RestoreListener, restoreTasks } from './restore.ts';
+import { type RestoreListener, restoreTasks } from './restore/restore.ts';
 import { type RideOutOptions, rideOut, unlessStopped } from './ride-out.ts';
-import { StartPositions } from './start-positions.ts';
-import { Task, type TaskId, taskName } from './task.ts';
-import { TaskAssignor } from './task-assignor.ts';
+import { RecordCollector } from './task/record-collector.ts';
+import { Task, type TaskId, taskName } from './task/task.ts';
 import { leadMsOf, relieveCache, TaskGroup } from './task-scheduler.ts';
 
 const PROTOCOL = 'millrace';

@@ -5,7 +5,7 @@
  */
 import type { CacheBudget } from '../state/index.ts';
 import type { SubTopology, Topology } from '../topology/index.ts';
-import type { Task } from './task.ts';
+import type { Task } from './task/task.ts';
 
 /** Records between two looks at the clock. */
 const CHECK_EVERY = 64;

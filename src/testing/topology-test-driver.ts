@@ -5,12 +5,12 @@
 import { viewOf } from '../byte-views.ts';
 import { ByteWriter } from '../bytes.ts';
 import { type Header, NO_HEADERS } from '../headers.ts';
-import { TopicNames } from '../runtime/internal-topics.ts';
+import { TopicNames } from '../runtime/assignment/internal-topics.ts';
 import { Metrics, type MetricsSnapshot } from '../runtime/metrics.ts';
 import type { HandlerResponse, UndecodableRecord } from '../runtime/options.ts';
-import { RecordCollector } from '../runtime/record-collector.ts';
-import type { RawRecord, RecordSource } from '../runtime/record-queue.ts';
-import { Task } from '../runtime/task.ts';
+import { RecordCollector } from '../runtime/task/record-collector.ts';
+import type { RawRecord, RecordSource } from '../runtime/task/record-queue.ts';
+import { Task } from '../runtime/task/task.ts';
 import { relieveCache } from '../runtime/task-scheduler.ts';
 import type { Serde, Side } from '../serdes/index.ts';
 import { CacheBudget, type KeyValueStore, type WindowStore } from '../state/index.ts';

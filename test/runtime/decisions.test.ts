@@ -2,12 +2,17 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { double, minutes, StreamsBuilder, string, TimeWindows } from '../../src/index.ts';
-import { assignTasks } from '../../src/runtime/assignment.ts';
-import { decodeCommitMetadata, encodeCommitMetadata } from '../../src/runtime/commit-metadata.ts';
-import { internalTopics, repartitionCounts, TopicNames, tasksOf } from '../../src/runtime/internal-topics.ts';
+import { assignTasks } from '../../src/runtime/assignment/assign-tasks.ts';
+import {
+  internalTopics,
+  repartitionCounts,
+  TopicNames,
+  tasksOf,
+} from '../../src/runtime/assignment/internal-topics.ts';
+import { decodeCommitMetadata, encodeCommitMetadata } from '../../src/runtime/commit/commit-metadata.ts';
 import { resolveOptions } from '../../src/runtime/options.ts';
-import { restoreFrom } from '../../src/runtime/restore.ts';
-import { taskName } from '../../src/runtime/task.ts';
+import { restoreFrom } from '../../src/runtime/restore/restore.ts';
+import { taskName } from '../../src/runtime/task/task.ts';
 
 test('every task goes to exactly one member, balanced within one, and stays where it was where that is balanced', () => {
   fc.assert(

@@ -5,7 +5,7 @@
  *     base64( 80 | partitionTime int64 | count uint16 | { operator uint16 | time int64 }* )     ours
  *     base64( 01 | partitionTime int64 )   base64( 02 | partitionTime int64 | … )               Kafka Streams'
  */
-import { ByteWriter, readInt64 } from '../bytes.ts';
+import { ByteWriter, readInt64 } from '../../bytes.ts';
 
 export interface CommitMetadata {
   readonly partitionTimeMs: number;

@@ -3,13 +3,13 @@
  * head. Mirrors `RecordQueue`. What cannot be read goes to the deserialisation handler; what has no usable timestamp or
  * a null value that its serde does not let through is dropped and counted.
  */
-import { nowReading } from '../byte-views.ts';
-import { messageOf } from '../errors.ts';
-import { type Header, NO_HEADERS } from '../headers.ts';
-import { SchemaPendingError } from '../serdes/index.ts';
-import { type DropReason, type ProcessingContext, type SourceNode, StreamRecord } from '../topology/index.ts';
-import { StreamsError } from './errors.ts';
-import type { HandlerResponse, UndecodableRecord } from './options.ts';
+import { nowReading } from '../../byte-views.ts';
+import { messageOf } from '../../errors.ts';
+import { type Header, NO_HEADERS } from '../../headers.ts';
+import { SchemaPendingError } from '../../serdes/index.ts';
+import { type DropReason, type ProcessingContext, type SourceNode, StreamRecord } from '../../topology/index.ts';
+import { StreamsError } from '../errors.ts';
+import type { HandlerResponse, UndecodableRecord } from '../options.ts';
 
 /** A record as bytes; `RecordCursor` is one. Length −1 is null. */
 export interface RawRecord {

@@ -2,14 +2,14 @@
  * Takes what a task writes, sink records and changelog records, and encodes it straight into the producer's batches.
  * Mirrors `RecordCollectorImpl`. One scratch buffer per thread: serialising a record allocates nothing.
  */
-import { nowReading, nowWriting } from '../byte-views.ts';
-import { ByteWriter } from '../bytes.ts';
-import { type Header, NO_HEADERS } from '../headers.ts';
-import { partitionForKey } from '../kafka/murmur2.ts';
-import { sharesBytes } from '../serdes/index.ts';
-import type { SinkNode, StreamRecord } from '../topology/index.ts';
-import { StreamsError } from './errors.ts';
-import type { UndecodableRecord } from './options.ts';
+import { nowReading, nowWriting } from '../../byte-views.ts';
+import { ByteWriter } from '../../bytes.ts';
+import { type Header, NO_HEADERS } from '../../headers.ts';
+import { partitionForKey } from '../../kafka/murmur2.ts';
+import { sharesBytes } from '../../serdes/index.ts';
+import type { SinkNode, StreamRecord } from '../../topology/index.ts';
+import { StreamsError } from '../errors.ts';
+import type { UndecodableRecord } from '../options.ts';
 import type { RecordQueue } from './record-queue.ts';
 
 /** What records are written to; `Producer` is one. Length −1 is null, partition −1 the default partitioning. */

@@ -7,11 +7,11 @@ import {
   type OffsetAndMetadata,
   type Producer,
   type TopicPartition,
-} from '../kafka/index.ts';
-import type { Logger } from '../logger.ts';
+} from '../../kafka/index.ts';
+import type { Logger } from '../../logger.ts';
+import { rideOut } from '../ride-out.ts';
+import type { Task } from '../task/task.ts';
 import { encodeCommitMetadata } from './commit-metadata.ts';
-import { rideOut } from './ride-out.ts';
-import type { Task } from './task.ts';
 
 /** Where the task stands in its partitions, with its times. */
 export function positionsOf(task: Task): (TopicPartition & OffsetAndMetadata)[] {

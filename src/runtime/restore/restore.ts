@@ -2,7 +2,7 @@
  * Brings stores up to date from their changelogs: from the position the local database carries to the end of the log,
  * in batches. Where the position cannot be trusted, the store is rebuilt from the beginning.
  */
-import { nowReading } from '../byte-views.ts';
+import { nowReading } from '../../byte-views.ts';
 import {
   describeTopicConfigs,
   Fetcher,
@@ -10,12 +10,12 @@ import {
   listOffsets,
   type PartitionBuffer,
   partitionKey,
-} from '../kafka/index.ts';
-import type { BackendBatch } from '../state/index.ts';
-import type { Metrics } from './metrics.ts';
-import type { ResolvedOptions } from './options.ts';
-import { type RideOutOptions, rideOut } from './ride-out.ts';
-import type { Task } from './task.ts';
+} from '../../kafka/index.ts';
+import type { BackendBatch } from '../../state/index.ts';
+import type { Metrics } from '../metrics.ts';
+import type { ResolvedOptions } from '../options.ts';
+import { type RideOutOptions, rideOut } from '../ride-out.ts';
+import type { Task } from '../task/task.ts';
 
 const BATCH_RECORDS = 10_000;
 const POLL_MS = 100;

@@ -3,8 +3,8 @@
  * internal topics, and whether the topics have changed since. The decisions are pure functions in assignment.ts and
  * internal-topics.ts; this carries them out. Mirrors `StreamsPartitionAssignor`.
  */
-import { Backoff } from '../backoff.ts';
-import { messageOf } from '../errors.ts';
+import { Backoff } from '../../backoff.ts';
+import { messageOf } from '../../errors.ts';
 import {
   decodeSubscription,
   ErrorCode,
@@ -14,10 +14,12 @@ import {
   KafkaError,
   KafkaProtocolError,
   type TopicPartition,
-} from '../kafka/index.ts';
-import type { Topology } from '../topology/index.ts';
-import { assignTasks } from './assignment.ts';
-import { StreamsError } from './errors.ts';
+} from '../../kafka/index.ts';
+import type { Topology } from '../../topology/index.ts';
+import { StreamsError } from '../errors.ts';
+import type { ResolvedOptions } from '../options.ts';
+import { type TaskId, taskName } from '../task/task.ts';
+import { assignTasks } from './assign-tasks.ts';
 import {
   ensureInternalTopics,
   internalTopics,
@@ -26,8 +28,6 @@ import {
   type TopicNames,
   tasksOf,
 } from './internal-topics.ts';
-import type { ResolvedOptions } from './options.ts';
-import { type TaskId, taskName } from './task.ts';
 
 /** ms between two looks of the leader at the cluster's topics. */
 const METADATA_MS = 60_000;

@@ -2,7 +2,7 @@
  * A task: one sub-topology at work on one partition number. Takes records from its queues, the lowest timestamp first,
  * and runs them through its own instances of the processors, synchronously. Mirrors `StreamTask`.
  */
-import { MillraceError, messageOf } from '../errors.ts';
+import { MillraceError, messageOf } from '../../errors.ts';
 import {
   type CacheBudget,
   KeyValueFacade,
@@ -11,7 +11,7 @@ import {
   TaskState,
   WindowFacade,
   type WriteContext,
-} from '../state/index.ts';
+} from '../../state/index.ts';
 import type {
   AnyProcessor,
   OperatorTime,
@@ -19,11 +19,11 @@ import type {
   SinkNode,
   StreamRecord,
   SubTopology,
-} from '../topology/index.ts';
-import { StreamsError } from './errors.ts';
-import type { Metrics } from './metrics.ts';
+} from '../../topology/index.ts';
+import { StreamsError } from '../errors.ts';
+import type { Metrics } from '../metrics.ts';
+import type { HandlerResponse, UndecodableRecord } from '../options.ts';
 import { NodeContext, type RuntimeNode } from './node-context.ts';
-import type { HandlerResponse, UndecodableRecord } from './options.ts';
 import { Punctuations } from './punctuation.ts';
 import type { RecordCollector } from './record-collector.ts';
 import { RecordQueue, type RecordSource } from './record-queue.ts';

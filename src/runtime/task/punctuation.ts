@@ -1,5 +1,5 @@
 /** When punctuators are due. Mirrors `PunctuationQueue`: missed intervals collapse to one call. */
-import type { Cancellable, PunctuationType } from '../topology/index.ts';
+import type { Cancellable, PunctuationType } from '../../topology/index.ts';
 
 interface Schedule {
   readonly type: PunctuationType;

@@ -7,11 +7,11 @@ import {
   type OffsetResetPolicy,
   partitionKey,
   type TopicPartition,
-} from '../kafka/index.ts';
-import type { Topology } from '../topology/index.ts';
-import { StreamsError } from './errors.ts';
+} from '../../kafka/index.ts';
+import type { Topology } from '../../topology/index.ts';
+import { StreamsError } from '../errors.ts';
+import type { ResolvedOptions } from '../options.ts';
 import { sourceTopics, type TopicNames } from './internal-topics.ts';
-import type { ResolvedOptions } from './options.ts';
 
 export class StartPositions {
   readonly #topology: Topology;

@@ -2,7 +2,7 @@
  * Who works on which task: a pure function of the tasks and the members. Balanced over all, sticky to where a task ran
  * before. Partitions follow their task, so a sub-topology's inputs stay co-partitioned.
  */
-import { type TaskId, taskName } from './task.ts';
+import { type TaskId, taskName } from '../task/task.ts';
 
 export interface MemberTasks {
   readonly memberId: string;

@@ -1,5 +1,5 @@
 /** The context that one processor of a task sees. Mirrors `ProcessorContextImpl`. */
-import type { LiveStore } from '../state/index.ts';
+import type { LiveStore } from '../../state/index.ts';
 import type {
   Cancellable,
   DropReason,
@@ -10,8 +10,8 @@ import type {
   RecordMetadata,
   StreamRecord,
   TopologyNode,
-} from '../topology/index.ts';
-import { StreamsError } from './errors.ts';
+} from '../../topology/index.ts';
+import { StreamsError } from '../errors.ts';
 import type { Task } from './task.ts';
 
 /** A node at work. */

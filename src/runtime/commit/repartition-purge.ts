@@ -1,9 +1,9 @@
 /** Deletes from repartition topics what is committed: nothing reads it again. Mirrors `repartition.purge.interval.ms`. */
-import { messageOf } from '../errors.ts';
-import { deleteRecords, type KafkaCluster, type OffsetAndMetadata, type TopicPartition } from '../kafka/index.ts';
-import type { Topology } from '../topology/index.ts';
-import type { TopicNames } from './internal-topics.ts';
-import type { ResolvedOptions } from './options.ts';
+import { messageOf } from '../../errors.ts';
+import { deleteRecords, type KafkaCluster, type OffsetAndMetadata, type TopicPartition } from '../../kafka/index.ts';
+import type { Topology } from '../../topology/index.ts';
+import type { TopicNames } from '../assignment/internal-topics.ts';
+import type { ResolvedOptions } from '../options.ts';
 
 export class RepartitionPurge {
   readonly #topics: ReadonlySet<string>;

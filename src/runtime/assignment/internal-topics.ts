@@ -2,12 +2,12 @@
  * The topics that an application makes for itself, repartition and changelog topics: how many partitions and which
  * configs each needs, as pure functions, and creating or checking them. Configs are Kafka Streams'.
  */
-import { createTopics, describeTopicConfigs, type KafkaCluster, type NewTopic } from '../kafka/index.ts';
-import type { AnyStoreDescription } from '../state/index.ts';
-import type { SubTopology, Topology } from '../topology/index.ts';
-import { StreamsError } from './errors.ts';
-import type { ResolvedOptions } from './options.ts';
-import type { TaskId } from './task.ts';
+import { createTopics, describeTopicConfigs, type KafkaCluster, type NewTopic } from '../../kafka/index.ts';
+import type { AnyStoreDescription } from '../../state/index.ts';
+import type { SubTopology, Topology } from '../../topology/index.ts';
+import { StreamsError } from '../errors.ts';
+import type { ResolvedOptions } from '../options.ts';
+import type { TaskId } from '../task/task.ts';
 
 /** Topic names of an application; the one place where they are formed. */
 export class TopicNames {
