@@ -58,3 +58,35 @@ export function aborted(signal: AbortSignal): Promise<undefined> {
     else signal.addEventListener('abort', () => resolve(undefined), { once: true });
   });
 }
+
+/**
+ * Waits until a promise settles or one of the signals aborts, whichever is first; leaves no listener behind.
+ * @returns true where the promise resolved, false where a signal was first; what it rejects with afterwards is ignored
+ * @throws what the promise rejects with before
+ */
+export async function settlesBefore(waiting: Promise<unknown>, ...signals: readonly AbortSignal[]): Promise<boolean> {
+  if (signals.some((signal) => signal.aborted)) {
+    waiting.catch(() => undefined);
+    return false;
+  }
+  let onAbort = (): void => {};
+  const ended = new Promise<false>((resolve) => {
+    onAbort = () => resolve(false);
+  });
+  for (const signal of signals) signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([waiting.then(() => true as const), ended]);
+  } finally {
+    for (const signal of signals) signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** Waits until a promise settles, for `ms` at most; whether it failed does not matter. */
+export async function atMost(ms: number, waiting: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([waiting.catch(() => undefined), over]);
+  clearTimeout(timer);
+}

@@ -32,13 +32,16 @@ export interface FetcherOptions extends BatchOptions {
   readonly resetPolicy?: (topic: string) => OffsetResetPolicy;
   /** A position was reset; 'latest' positions are to be committed at once. */
   readonly onReset?: (at: TopicPartition, offset: number, policy: OffsetResetPolicy) => void;
+  /** Data has come, or what stopped the fetching: for a caller that waits for more than this fetcher. */
+  readonly onData?: () => void;
 }
 
 const IDLE_MS = 100;
 
 export class Fetcher {
   readonly #cluster: KafkaCluster;
-  readonly #options: Required<Omit<FetcherOptions, 'onReset' | 'checkCrc' | 'maxDecompressedBytes'>> & FetcherOptions;
+  readonly #options: Required<Omit<FetcherOptions, 'onReset' | 'onData' | 'checkCrc' | 'maxDecompressedBytes'>> &
+    FetcherOptions;
   /** In the order of the next request. */
   #buffers: PartitionBuffer[] = [];
   readonly #loops = new Map<number, Promise<void>>();
@@ -110,6 +113,11 @@ export class Fetcher {
     this.#waiting = undefined;
     this.#arrived = false;
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** What stopped the fetching. */
+  get failure(): KafkaError | undefined {
+    return this.#failure;
   }
 
   async close(): Promise<void> {
@@ -254,6 +262,7 @@ export class Fetcher {
       this.#buffers = [...this.#buffers.filter((b) => !served.has(b)), ...served];
       this.#arrived = true;
       this.#waiting?.();
+      this.#options.onData?.();
     }
   }
 
@@ -308,5 +317,6 @@ export class Fetcher {
   #fail(error: KafkaError): void {
     this.#failure ??= error;
     this.#waiting?.();
+    this.#options.onData?.();
   }
 }

@@ -2,8 +2,12 @@
  * A dynamic member of a consumer group on the classic protocol: join, sync, heartbeat, leave. Heartbeats run on a timer
  * of their own and say that the process is alive; `progress()` says that it gets on, and a member that does not for
  * maxPollIntervalMs leaves. Rebalancing is eager: everything is given up before the join, and the hooks are awaited.
+ *
+ * What a member was assigned belongs to a generation. It stays the member's over directly successive generations, in
+ * which nobody else can have had it; where one was missed, or the member's id changed, it is lost. A loss is remembered
+ * until the hook was told.
  */
-import { aborted, Backoff, delay } from '../backoff.ts';
+import { aborted, atMost, Backoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { ErrorCode, errorName, KafkaError, KafkaProtocolError } from './errors.ts';
@@ -28,50 +32,77 @@ export interface GroupMemberOptions {
   readonly maxPollIntervalMs?: number;
 }
 
+/** A generation of the group with this member in it, as it was when its assignment came: it never changes. */
+export interface Generation extends GroupMemberIdentity {
+  /** Aborts when the group has, or may have, gone on without this member: what was assigned may be another's. */
+  readonly lost: AbortSignal;
+}
+
 export interface GroupHooks {
   /** The metadata to join with. */
   subscription(): Buffer;
   /** For the leader: each member's assignment, from the members' metadata. */
   assign(members: readonly { readonly memberId: string; readonly metadata: Buffer }[]): Promise<Map<string, Buffer>>;
-  /** Awaited before partitions are given up. `lost`: they may be another's already, nothing may be committed. */
+  /**
+   * Awaited before partitions are given up. `lost`: they may be another's already, nothing may be committed. A loss that
+   * is noticed while the hook runs is told by a second call.
+   */
   onRevoked(lost: boolean): Promise<void>;
   /** Awaited after an assignment was received, before `poll` returns. */
-  onAssigned(assignment: Buffer): Promise<void>;
+  onAssigned(assignment: Buffer, generation: Generation): Promise<void>;
 }
+
+interface Held {
+  readonly generation: Generation;
+  readonly losing: AbortController;
+}
+
+/** ms that leaving may take: the session's end does the same later. */
+const LEAVE_MS = 3_000;
 
 export class GroupMember {
   readonly #cluster: KafkaCluster;
+  readonly #leaveCluster: KafkaCluster;
   readonly #options: Required<GroupMemberOptions>;
   readonly #hooks: GroupHooks;
   readonly #stop = new AbortController();
   readonly #stopped = aborted(this.#stop.signal);
   #memberId = '';
-  #generationId = -1;
-  #state: 'unjoined' | 'stable' | 'rebalancing' | 'lost' = 'unjoined';
+  #state: 'unjoined' | 'stable' | 'rebalancing' = 'unjoined';
+  /** What was assigned last and is not lost yet, or lost and the hook not told. */
+  #held: Held | undefined;
   #heartbeatTimer: NodeJS.Timeout | undefined;
   #heartbeatOut = false;
   #lastProgress = Date.now();
   #lastHeartbeatAnswer = Date.now();
   #failure: KafkaError | undefined;
 
-  constructor(cluster: KafkaCluster, options: GroupMemberOptions, hooks: GroupHooks) {
+  /** @param leaveCluster leaving must not wait behind a JoinGroup that is parked on the first one's connection */
+  constructor(
+    cluster: KafkaCluster,
+    options: GroupMemberOptions,
+    hooks: GroupHooks,
+    leaveCluster: KafkaCluster = cluster,
+  ) {
     this.#cluster = cluster;
+    this.#leaveCluster = leaveCluster;
     this.#options = { sessionTimeoutMs: 45_000, heartbeatIntervalMs: 3_000, maxPollIntervalMs: 300_000, ...options };
     this.#hooks = hooks;
   }
 
-  get identity(): GroupMemberIdentity {
-    return { groupId: this.#options.groupId, generationId: this.#generationId, memberId: this.#memberId };
-  }
-
   /** True where `poll` would join the group anew. */
   get needsRejoin(): boolean {
-    return this.#state !== 'stable';
+    return this.#state !== 'stable' || this.#isLost;
   }
 
-  /** To be called when a commit found that this member was fenced, and by the leader when the assignment is outdated. */
-  requestRejoin(lost: boolean): void {
-    if (this.#state === 'stable' || lost) this.#state = lost ? 'lost' : 'rebalancing';
+  /** To be called when a commit found that this member was fenced. */
+  lose(): void {
+    this.#held?.losing.abort();
+  }
+
+  /** To be called by the leader when the assignment is outdated. */
+  requestRejoin(): void {
+    if (this.#state === 'stable') this.#state = 'rebalancing';
   }
 
   /** Says that processing gets on. Cheap; call it in every turn. */
@@ -84,17 +115,14 @@ export class GroupMember {
     this.progress();
     if (this.#failure !== undefined) throw this.#failure;
     const backoff = new Backoff();
-    while (this.#state !== 'stable' && !this.#stop.signal.aborted) {
-      const state = this.#state;
-      if (state !== 'unjoined') await this.#hooks.onRevoked(state === 'lost');
-      if (state === 'lost') this.#generationId = -1;
-      this.#state = 'unjoined';
-      const assignment = await this.#joinOnce(backoff);
+    while (this.needsRejoin && !this.#stop.signal.aborted) {
+      await this.#giveUp();
+      const joined = await this.#joinOnce(backoff);
       this.progress();
-      if (assignment === undefined) continue;
-      this.#state = 'stable';
+      if (joined === undefined) continue;
+      await this.#hold(joined.generationId);
       this.#startHeartbeat();
-      await this.#hooks.onAssigned(assignment);
+      await this.#hooks.onAssigned(joined.assignment, this.#held!.generation);
       this.progress();
     }
   }
@@ -108,39 +136,77 @@ export class GroupMember {
   async close(): Promise<void> {
     this.#stop.abort();
     clearInterval(this.#heartbeatTimer);
-    if (this.#memberId !== '') await this.#leave();
+    this.lose();
+    await this.#leave();
     await this.#cluster.close();
+  }
+
+  get #isLost(): boolean {
+    return this.#held?.generation.lost.aborted === true;
+  }
+
+  /** Tells the hook what goes: everything before a join, once; as lost, where it is or becomes so meanwhile. */
+  async #giveUp(): Promise<void> {
+    const wasStable = this.#state !== 'unjoined';
+    // Heartbeats go on while what is open is committed: the group waits for this member.
+    if (wasStable && !this.#isLost) await this.#hooks.onRevoked(false);
+    await this.#tellLoss();
+    this.#state = 'unjoined';
+  }
+
+  async #tellLoss(): Promise<void> {
+    if (!this.#isLost) return;
+    this.#held = undefined;
+    await this.#hooks.onRevoked(true);
+  }
+
+  /** A generation begins: what is open is kept where nobody can have had it in between. */
+  async #hold(generationId: number): Promise<void> {
+    const before = this.#held?.generation;
+    if (before !== undefined && (before.memberId !== this.#memberId || before.generationId + 1 !== generationId)) {
+      this.#cluster.logger.warn(
+        { groupId: before.groupId, from: before.generationId, to: generationId },
+        'the group went on without this member in between, its tasks are dropped',
+      );
+      this.lose();
+    }
+    await this.#tellLoss();
+    const losing = new AbortController();
+    const { groupId } = this.#options;
+    this.#held = { generation: { groupId, generationId, memberId: this.#memberId, lost: losing.signal }, losing };
+    this.#state = 'stable';
   }
 
   async #leave(): Promise<void> {
     const memberId = this.#memberId;
     this.#memberId = '';
-    this.#generationId = -1;
-    const request = this.#cluster.sendToGroupCoordinator(
-      this.#options.groupId,
-      leaveGroupRequest(this.#options.groupId, memberId),
-    );
-    // A coordinator that is away must not hold a shutdown up: the session's end does the same later.
-    await Promise.race([request.catch(() => undefined), delay(3_000)]);
+    if (memberId === '') return;
+    const { groupId } = this.#options;
+    await atMost(LEAVE_MS, this.#leaveCluster.sendToGroupCoordinator(groupId, leaveGroupRequest(groupId, memberId)));
   }
 
   /** One join and sync; undefined where it has to be tried again. */
-  async #joinOnce(backoff: Backoff): Promise<Buffer | undefined> {
+  async #joinOnce(
+    backoff: Backoff,
+  ): Promise<{ readonly generationId: number; readonly assignment: Buffer } | undefined> {
     const { groupId } = this.#options;
     try {
-      const joined = await this.#join();
+      const joined = await this.#join(backoff);
       if (joined === undefined) return undefined;
-      this.#generationId = joined.generationId;
-      const assignments = joined.leader === joined.memberId ? [...(await this.#hooks.assign(joined.members))] : [];
-      const sync = await this.#cluster.sendToGroupCoordinator(
-        groupId,
-        syncGroupRequest(
-          this.identity,
-          assignments.map(([memberId, assignment]) => ({ memberId, assignment })),
-          this.#options.maxPollIntervalMs + 10_000,
+      const { generationId, memberId } = joined;
+      const assignments = joined.leader === memberId ? [...(await this.#hooks.assign(joined.members))] : [];
+      const sync = await this.#unlessStopped(
+        this.#cluster.sendToGroupCoordinator(
+          groupId,
+          syncGroupRequest(
+            { groupId, generationId, memberId },
+            assignments.map(([id, assignment]) => ({ memberId: id, assignment })),
+            this.#options.maxPollIntervalMs + 10_000,
+          ),
         ),
       );
-      if (sync.errorCode === ErrorCode.NONE) return sync.assignment;
+      if (sync === undefined) return undefined;
+      if (sync.errorCode === ErrorCode.NONE) return { generationId, assignment: sync.assignment };
       await this.#refused(sync.errorCode, 'Synchronising with', backoff);
     } catch (error) {
       if (this.#stop.signal.aborted) return undefined;
@@ -154,34 +220,38 @@ export class GroupMember {
     return undefined;
   }
 
-  async #join(): Promise<JoinGroupResponse | undefined> {
+  async #join(backoff: Backoff): Promise<JoinGroupResponse | undefined> {
     const { groupId, sessionTimeoutMs, maxPollIntervalMs, protocolName } = this.#options;
-    const request = this.#cluster.sendToGroupCoordinator(
-      groupId,
-      joinGroupRequest({
+    const answer = await this.#unlessStopped(
+      this.#cluster.sendToGroupCoordinator(
         groupId,
-        memberId: this.#memberId,
-        sessionTimeoutMs,
-        rebalanceTimeoutMs: maxPollIntervalMs,
-        protocolType: 'consumer',
-        protocols: [{ name: protocolName, metadata: this.#hooks.subscription() }],
-      }),
+        joinGroupRequest({
+          groupId,
+          memberId: this.#memberId,
+          sessionTimeoutMs,
+          rebalanceTimeoutMs: maxPollIntervalMs,
+          protocolType: 'consumer',
+          protocols: [{ name: protocolName, metadata: this.#hooks.subscription() }],
+        }),
+      ),
     );
-    // The broker may hold the answer back for minutes: a shutdown does not wait for it.
-    const answer = await Promise.race([request, this.#stopped]);
-    if (answer === undefined) {
-      request.catch(() => undefined);
-      return undefined;
-    }
+    if (answer === undefined) return undefined;
     if (answer.errorCode === ErrorCode.MEMBER_ID_REQUIRED) {
       this.#memberId = answer.memberId;
       return undefined;
     }
     if (answer.errorCode !== ErrorCode.NONE) {
-      await this.#refused(answer.errorCode, 'Joining', new Backoff());
+      await this.#refused(answer.errorCode, 'Joining', backoff);
       return undefined;
     }
     this.#memberId = answer.memberId;
+    return answer;
+  }
+
+  /** The broker may hold an answer back for minutes: a shutdown does not wait for it. */
+  async #unlessStopped<T>(request: Promise<T>): Promise<T | undefined> {
+    const answer = await Promise.race([request, this.#stopped]);
+    if (answer === undefined) request.catch(() => undefined);
     return answer;
   }
 
@@ -189,10 +259,9 @@ export class GroupMember {
     const { groupId } = this.#options;
     switch (errorCode) {
       case ErrorCode.UNKNOWN_MEMBER_ID:
+        // The group has gone on without this member: what it kept open may have been another's in between.
         this.#memberId = '';
-        // The group may have gone on without this member: what it kept open may have been another's in between.
-        if (this.#generationId >= 0) this.#state = 'lost';
-        this.#generationId = -1;
+        this.lose();
         return;
       case ErrorCode.ILLEGAL_GENERATION:
       case ErrorCode.REBALANCE_IN_PROGRESS:
@@ -225,27 +294,32 @@ export class GroupMember {
   }
 
   async #heartbeat(): Promise<void> {
-    if (this.#heartbeatOut || (this.#state !== 'stable' && this.#state !== 'rebalancing') || this.#memberId === '')
-      return;
+    const held = this.#held;
+    if (this.#state === 'unjoined' || held === undefined || this.#isLost) return;
     const { groupId, maxPollIntervalMs, sessionTimeoutMs } = this.#options;
     if (Date.now() - this.#lastProgress > maxPollIntervalMs) {
       this.#cluster.logger.warn(
         { groupId, maxPollIntervalMs },
         'no progress for maxPollIntervalMs, leaving the group; raise it, or do less between two turns',
       );
-      this.#state = 'lost';
+      this.lose();
       await this.#leave();
       return;
     }
-    const generation = this.#generationId;
+    if (Date.now() - this.#lastHeartbeatAnswer > sessionTimeoutMs) {
+      this.#cluster.logger.warn({ groupId, sessionTimeoutMs }, 'no heartbeat was answered within the session');
+      this.lose();
+      return;
+    }
+    if (this.#heartbeatOut) return;
     this.#heartbeatOut = true;
     try {
-      const answer = await this.#cluster.sendToGroupCoordinator(groupId, heartbeatRequest(this.identity));
-      this.#lastHeartbeatAnswer = Date.now();
+      const answer = await this.#cluster.sendToGroupCoordinator(groupId, heartbeatRequest(held.generation));
       // An answer to an earlier generation says nothing of this one.
-      if (generation === this.#generationId) this.#heartbeatAnswered(answer.errorCode);
+      if (held !== this.#held) return;
+      this.#lastHeartbeatAnswer = Date.now();
+      this.#heartbeatAnswered(answer.errorCode);
     } catch (error) {
-      if (Date.now() - this.#lastHeartbeatAnswer > sessionTimeoutMs) this.requestRejoin(true);
       this.#cluster.logger.debug({ groupId, error: messageOf(error) }, 'heartbeat failed');
     } finally {
       this.#heartbeatOut = false;
@@ -257,14 +331,14 @@ export class GroupMember {
       case ErrorCode.NONE:
         return;
       case ErrorCode.REBALANCE_IN_PROGRESS:
-        this.requestRejoin(false);
+        this.requestRejoin();
         return;
       case ErrorCode.UNKNOWN_MEMBER_ID:
       case ErrorCode.ILLEGAL_GENERATION:
       case ErrorCode.FENCED_INSTANCE_ID:
         if (errorCode === ErrorCode.UNKNOWN_MEMBER_ID) this.#memberId = '';
         this.#cluster.logger.warn({ error: errorName(errorCode) }, 'lost the place in the group, joining anew');
-        this.requestRejoin(true);
+        this.lose();
         return;
       case ErrorCode.NOT_COORDINATOR:
       case ErrorCode.COORDINATOR_NOT_AVAILABLE:

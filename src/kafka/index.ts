@@ -9,7 +9,7 @@ export * from './consumer-protocol.ts';
 export { crc32c } from './crc32c.ts';
 export * from './errors.ts';
 export { Fetcher, type FetcherOptions } from './fetcher.ts';
-export { type GroupHooks, GroupMember, type GroupMemberOptions } from './group-member.ts';
+export { type Generation, type GroupHooks, GroupMember, type GroupMemberOptions } from './group-member.ts';
 export { murmur2, partitionForKey } from './murmur2.ts';
 export * from './offsets.ts';
 export { PartitionBuffer } from './partition-buffer.ts';

@@ -90,14 +90,16 @@ export async function fetchCommitted(
 
 /**
  * Commits positions as a member of the group.
+ * @returns the partitions that the broker does not know: not yet, or not any more; the others are committed
  * @throws MemberFencedError the group has gone on without this member: its partitions may be another's already
  */
 export async function commitOffsets(
   cluster: KafkaCluster,
   member: GroupMemberIdentity,
   positions: readonly (TopicPartition & OffsetAndMetadata)[],
-): Promise<void> {
-  if (positions.length === 0) return;
+): Promise<readonly TopicPartition[]> {
+  if (positions.length === 0) return [];
+  const unknown: TopicPartition[] = [];
   const answer = await cluster.sendToGroupCoordinator(member.groupId, offsetCommitRequest(member, byTopic(positions)));
   for (const { topic, partition, errorCode } of answer.partitions) {
     if (isFenced(errorCode)) {
@@ -106,8 +108,10 @@ export async function commitOffsets(
         new KafkaProtocolError(errorCode, 'OffsetCommit'),
       );
     }
-    checkCoordinator(cluster, member.groupId, errorCode, `Committing the position in ${topic}-${partition}`);
+    if (errorCode === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION) unknown.push({ topic, partition });
+    else checkCoordinator(cluster, member.groupId, errorCode, `Committing the position in ${topic}-${partition}`);
   }
+  return unknown;
 }
 
 function isFenced(errorCode: number): boolean {

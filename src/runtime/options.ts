@@ -45,6 +45,7 @@ type NumericOptionName =
   | 'maxPollIntervalMs'
   | 'repartitionPurgeIntervalMs'
   | 'windowStoreChangelogAdditionalRetentionMs'
+  | 'taskTimeoutMs'
   | 'startTimeoutMs';
 
 const MIB = 1024 * 1024;
@@ -67,6 +68,7 @@ export const NUMERIC_OPTIONS: readonly NumericOption[] = [
     default: 86_400_000,
     min: 0,
   },
+  { name: 'taskTimeoutMs', kafkaName: 'task.timeout.ms', default: 300_000, min: 0 },
   { name: 'startTimeoutMs', kafkaName: undefined, default: 10_000, min: 0 },
 ];
 
@@ -110,6 +112,11 @@ export interface StreamsOptions {
   readonly repartitionPurgeIntervalMs?: number;
   /** ms kept on top of a window store's retention in its changelog topic. Default one day. */
   readonly windowStoreChangelogAdditionalRetentionMs?: number;
+  /**
+   * ms that a task may get no further because of brokers, a commit or a restore that fails, before that is an error
+   * (task.timeout.ms). Default 300000.
+   */
+  readonly taskTimeoutMs?: number;
   /** ms that start() tries to reach the cluster. Default 10000. */
   readonly startTimeoutMs?: number;
   /** pino's call shape. Default: nothing is logged. */

@@ -1,45 +1,41 @@
 /**
  * The stream thread: a member of the group that fetches, runs its tasks and commits. One loop; everything between a
- * fetch and the producer is synchronous, promises are awaited a few times a commit. Mirrors `StreamThread`.
+ * fetch and the producer is synchronous, promises are awaited a few times a commit. The thread keeps the turn; what tasks
+ * there are is the task manager's, what a commit is the committer's. Mirrors `StreamThread`.
  */
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { aborted, delay } from '../backoff.ts';
+import { aborted, atMost, settlesBefore } from '../backoff.ts';
 import { MillraceError } from '../errors.ts';
-import {
-  decodeAssignment,
-  Fetcher,
-  GroupMember,
-  KafkaCluster,
-  MemberFencedError,
-  type PartitionBuffer,
-  Producer,
-  partitionKey,
-  type TopicPartition,
-} from '../kafka/index.ts';
+import { decodeAssignment, Fetcher, type Generation, GroupMember, KafkaCluster, Producer } from '../kafka/index.ts';
 import { CacheBudget, type StateStorage } from '../state/index.ts';
 import type { Topology } from '../topology/index.ts';
-import { sourceTopics, TopicNames } from './assignment/internal-topics.ts';
+import { TopicNames } from './assignment/internal-topics.ts';
 import { StartPositions } from './assignment/start-positions.ts';
 import { TaskAssignor } from './assignment/task-assignor.ts';
-import { decodeCommitMetadata } from './commit/commit-metadata.ts';
-import { changelogPositions, commitPositions, positionsOf } from './commit/positions.ts';
+import { Bell } from './bell.ts';
+import { Committer } from './commit/committer.ts';
+import { changelogPositions, positionsOf } from './commit/positions.ts';
 import { RepartitionPurge } from './commit/repartition-purge.ts';
+import { FetchedSources } from './fetched-sources.ts';
 import type { Metrics } from './metrics.ts';
 import type { HandlerResponse, ResolvedOptions, UndecodableRecord } from './options.ts';
-import { type RestoreListener, restoreTasks } from './restore/restore.ts';
-import { type RideOutOptions, rideOut, unlessStopped } from './ride-out.ts';
+import { ChangelogReader, type RestoreListener } from './restore/changelog-reader.ts';
+import { interrupted } from './retry.ts';
 import { RecordCollector } from './task/record-collector.ts';
-import { Task, type TaskId, taskName } from './task/task.ts';
-import { leadMsOf, relieveCache, TaskGroup } from './task-scheduler.ts';
+import type { Task } from './task/task.ts';
+import { TaskManager } from './task-manager.ts';
+import { relieveCache } from './task-scheduler.ts';
 
 const PROTOCOL = 'millrace';
 /** ms of processing for each sub-topology before I/O gets its turn. */
 const TURN_MS = 5;
 /** ms to wait for data where nothing can be processed (poll.ms). */
 const POLL_MS = 100;
-/** ms that closing waits for records to be written. */
+/** ms that closing waits for records to be written and positions to be committed. */
 const CLOSE_MS = 10_000;
+/** ms that closing waits for a client's connections. */
+const CLOSE_CLIENT_MS = 3_000;
 
 export interface StreamThreadOptions {
   readonly topology: Topology;
@@ -51,64 +47,117 @@ export interface StreamThreadOptions {
   onState(state: 'rebalancing' | 'running'): void;
 }
 
-interface ActiveTask {
-  readonly task: Task;
-  readonly buffers: PartitionBuffer[];
-}
-
 export class StreamThread {
   readonly #options: ResolvedOptions;
   readonly #settings: StreamThreadOptions;
-  readonly #names: TopicNames;
   readonly #assignor: TaskAssignor;
-  readonly #startPositions: StartPositions;
   readonly #purge: RepartitionPurge;
   readonly #budget: CacheBudget;
   readonly #admin: KafkaCluster;
   readonly #producer: Producer;
   readonly #collector: RecordCollector;
   readonly #fetcher: Fetcher;
+  readonly #restorer: ChangelogReader;
+  readonly #tasks: TaskManager;
+  readonly #committer: Committer;
   readonly #member: GroupMember;
+  readonly #bell = new Bell();
+  /** Aborts when the thread is to end. */
   readonly #stop = new AbortController();
   readonly #stopped = aborted(this.#stop.signal);
-  #active = new Map<string, ActiveTask>();
-  #groups: TaskGroup[] = [];
+  /** Aborts when an ending thread has waited long enough for what it would like to finish. */
+  readonly #giveUp = new AbortController();
+  #giveUpTimer: NodeJS.Timeout | undefined;
+  #generation: Generation | undefined;
+  #isRunning = false;
   #nextCommitMs = 0;
   #commitSoon = false;
 
   constructor(settings: StreamThreadOptions) {
     this.#settings = settings;
-    const { options } = settings;
+    const { options, topology, metrics } = settings;
     this.#options = options;
-    this.#names = new TopicNames(options.applicationId, settings.topology);
+    const names = new TopicNames(options.applicationId, topology);
     this.#budget = new CacheBudget(options.cacheMaxBytes);
     // A parked request of one role must not hold another up: a cluster each.
     this.#admin = this.#cluster();
-    this.#purge = new RepartitionPurge(settings.topology, this.#names, options, this.#admin);
-    this.#startPositions = new StartPositions(settings.topology, this.#names, options, this.#admin);
-    this.#assignor = new TaskAssignor(settings.topology, this.#names, options, this.#admin, settings.processId);
+    this.#purge = new RepartitionPurge(topology, names, options, this.#admin);
+    const { signal } = this.#stop;
+    this.#assignor = new TaskAssignor(topology, names, options, this.#admin, settings.processId, signal);
     this.#producer = new Producer(this.#cluster(), { lingerMs: options.lingerMs, compression: options.compression });
     this.#collector = new RecordCollector(this.#producer);
+    const startPositions = new StartPositions(topology, names, options, this.#admin);
+    const commitSoon = (): void => {
+      this.#commitSoon = true;
+    };
     this.#fetcher = new Fetcher(this.#cluster(), {
-      resetPolicy: (topic) => this.#startPositions.resetPolicy(topic),
+      resetPolicy: (topic) => startPositions.resetPolicy(topic),
       onReset: (_at, _offset, policy) => {
-        if (policy === 'latest') this.#commitSoon = true;
+        if (policy === 'latest') commitSoon();
       },
+      onData: () => this.#bell.ring(),
     });
+    this.#restorer = new ChangelogReader({
+      options,
+      admin: this.#admin,
+      metrics,
+      listener: settings.restoreListener,
+      onProgress: () => this.#bell.ring(),
+    });
+    this.#tasks = new TaskManager({
+      topology,
+      names,
+      directory: join(options.stateDir, options.applicationId),
+      storage: settings.storage,
+      collector: this.#collector,
+      budget: this.#budget,
+      metrics,
+      restorer: this.#restorer,
+      sources: new FetchedSources({
+        topology,
+        names,
+        options,
+        fetcher: this.#fetcher,
+        producer: this.#producer,
+        startPositions,
+        onLatest: commitSoon,
+      }),
+      undecodable: (record) => this.#undecodable(record),
+      nowMs: Date.now,
+    });
+    this.#committer = new Committer({
+      cluster: this.#admin,
+      logger: options.logger,
+      signal: this.#giveUp.signal,
+      taskTimeoutMs: options.taskTimeoutMs,
+      finish: () => this.#producer.flush(),
+      changelogPositions: (task) => changelogPositions(task, this.#producer),
+      onGone: () => this.#member.requestRejoin(),
+      alive: () => this.#member.progress(),
+    });
+    const { sessionTimeoutMs, heartbeatIntervalMs, maxPollIntervalMs } = options;
     this.#member = new GroupMember(
       this.#cluster(),
-      { groupId: options.applicationId, protocolName: PROTOCOL, ...timeouts(options) },
       {
-        subscription: () => this.#assignor.subscription([...this.#active.keys()]),
-        assign: (members) => this.#assignor.assign(members),
-        onRevoked: (lost) => this.#revoke(lost),
-        onAssigned: (assignment) => this.#assigned(assignment),
+        groupId: options.applicationId,
+        protocolName: PROTOCOL,
+        sessionTimeoutMs,
+        heartbeatIntervalMs,
+        maxPollIntervalMs,
       },
+      {
+        subscription: () => this.#assignor.subscription(this.#tasks.names),
+        assign: (members) => this.#assignor.assign(members),
+        onRevoked: (lost) => this.#revoked(lost),
+        onAssigned: (assignment, generation) => this.#assigned(assignment, generation),
+      },
+      this.#admin,
     );
   }
 
+  /** The tasks that run. */
   get tasks(): readonly Task[] {
-    return [...this.#active.values()].map(({ task }) => task);
+    return this.#tasks.running;
   }
 
   /** Reaches the cluster and checks the topics that are not the application's own. */
@@ -116,11 +165,11 @@ export class StreamThread {
     await this.#admin.connect(this.#options.startTimeoutMs);
     await this.#assignor.checkTopics();
     await this.#producer.start();
-    await this.#prepareSinks();
+    await this.#tasks.prepareSerdes();
     await this.#fetcher.start();
   }
 
-  /** Runs until `shutdown`; rejects with what it cannot ride out. Closes everything in both cases. */
+  /** Runs until `shutdown`; rejects with what it cannot wait out. Closes everything in both cases. */
   async run(): Promise<void> {
     try {
       while (!this.#stop.signal.aborted) await this.#turn();
@@ -129,47 +178,61 @@ export class StreamThread {
       await this.#closeDirty();
       if (!this.#stop.signal.aborted || !(error instanceof MillraceError) || !error.retriable) throw error;
       this.#options.logger.warn({ code: error.code }, error.message);
+    } finally {
+      clearTimeout(this.#giveUpTimer);
     }
   }
 
   /** Lets `run` commit, close, leave the group and end. */
   shutdown(): void {
+    if (this.#stop.signal.aborted) return;
+    this.#giveUpTimer = setTimeout(() => this.#giveUp.abort(), CLOSE_MS);
     this.#stop.abort();
     this.#member.interrupt();
+    this.#bell.ring();
   }
 
   /** Closes a thread that never ran. */
   async abandon(): Promise<void> {
+    this.#stop.abort();
+    this.#giveUp.abort();
     await this.#closeDirty();
   }
 
   async #turn(): Promise<void> {
     await this.#member.poll();
     if (this.#stop.signal.aborted) return;
+    this.#advanceTasks();
     const now = Date.now();
     const processed = this.#process();
     const gotSchemas = await this.#fetchSchemas();
-    for (const { task } of this.#active.values()) {
-      await task.punctuate('stream-time', task.streamTimeMs);
-      await task.punctuate('wall-clock-time', now);
-      if (task.commitRequested) this.#commitSoon = true;
-    }
+    await this.#punctuate(now);
     if (this.#budget.isOver) this.#relieve();
     if (now >= this.#nextCommitMs || this.#commitSoon) await this.#commit();
-    if (this.#producer.isFull) await this.#unlessStopped(this.#producer.drained());
+    if (this.#producer.isFull) await this.#untilDrained();
     if (this.#producer.failure !== undefined) throw this.#producer.failure;
-    if (await this.#assignor.isOutdated(now)) this.#member.requestRejoin(false);
+    if (this.#fetcher.failure !== undefined) throw this.#fetcher.failure;
+    if (this.#assignor.isOutdated(now)) this.#member.requestRejoin();
     this.#fetcher.wake();
-    if (processed === 0 && !gotSchemas && !this.#member.needsRejoin) {
-      await this.#fetcher.waitForData(Math.max(1, Math.min(POLL_MS, this.#nextCommitMs - Date.now())));
+    if (processed === 0 && !gotSchemas && !this.#member.needsRejoin && !this.#restorer.hasWork) {
+      await this.#bell.wait(Math.max(1, Math.min(POLL_MS, this.#nextCommitMs - Date.now())));
     } else await nextTurn();
+  }
+
+  /** Restoring goes on, what is restored starts; once all run, the application does. */
+  #advanceTasks(): void {
+    this.#tasks.advance();
+    if (this.#isRunning || !this.#tasks.isSettled) return;
+    this.#isRunning = true;
+    this.#options.logger.info({ tasks: this.#tasks.names }, 'all tasks run');
+    this.#settings.onState('running');
   }
 
   /** Each sub-topology gets its share of time: the first must not leave the rest of a pipeline to fall behind. */
   #process(): number {
     let untilMs = 0;
     const turn = {
-      shouldYield: () => Date.now() >= untilMs || this.#producer.isFull || this.#commitSoon,
+      shouldYield: () => Date.now() >= untilMs || this.#producer.isFull || this.#commitSoon || this.#member.needsRejoin,
       maxTaskIdleMs: this.#options.maxTaskIdleMs,
       afterRecord: (task: Task) => {
         if (task.commitRequested) this.#commitSoon = true;
@@ -177,25 +240,35 @@ export class StreamThread {
       },
     };
     let processed = 0;
-    for (const group of this.#groups) {
+    for (const group of this.#tasks.groups) {
       untilMs = Date.now() + TURN_MS;
       processed += group.run(turn);
     }
     return processed;
   }
 
+  async #punctuate(nowMs: number): Promise<void> {
+    for (const task of this.#tasks.running) {
+      if (task.isPunctuationDue('stream-time', task.streamTimeMs))
+        await this.#unlessGivenUp('punctuating', task.punctuate('stream-time', task.streamTimeMs));
+      if (task.isPunctuationDue('wall-clock-time', nowMs))
+        await this.#unlessGivenUp('punctuating', task.punctuate('wall-clock-time', nowMs));
+      if (task.commitRequested) this.#commitSoon = true;
+    }
+  }
+
   /** The cache's budget is spent: serialise and drop. Past the bound of uncommitted bytes a commit comes early (KIP-892). */
   #relieve(): void {
-    const { tasks } = this;
-    relieveCache(tasks, this.#budget);
-    const uncommitted = tasks.reduce((sum, task) => sum + task.state.uncommittedBytes, 0);
+    const { running } = this.#tasks;
+    relieveCache(running, this.#budget);
+    const uncommitted = running.reduce((sum, task) => sum + task.state.uncommittedBytes, 0);
     if (uncommitted > this.#options.maxUncommittedBytes) this.#commitSoon = true;
   }
 
   /** @returns whether records that waited can be read now */
   async #fetchSchemas(): Promise<boolean> {
     let any = false;
-    for (const { task } of this.#active.values()) {
+    for (const task of this.#tasks.running) {
       for (const queue of task.queues) {
         if (queue.pending === undefined) continue;
         // A registry that is away is waited for as long as it takes; the loop must go on saying so.
@@ -212,142 +285,47 @@ export class StreamThread {
     return any;
   }
 
-  /** Flush, await the producer, commit positions, then write the stores' batch with the changelog positions. */
+  async #untilDrained(): Promise<void> {
+    const generation = this.#generation;
+    if (generation === undefined) return;
+    const drained = await settlesBefore(this.#producer.drained(), generation.lost, this.#giveUp.signal);
+    if (!drained && !generation.lost.aborted) throw interrupted('writing');
+  }
+
+  /** @throws what a commit cannot wait out; a member that was fenced loses its tasks with the next turn */
   async #commit(): Promise<void> {
     this.#commitSoon = false;
     this.#nextCommitMs = Date.now() + this.#options.commitIntervalMs;
-    const active = [...this.#active.values()];
-    if (active.length === 0) return;
-    for (const { task } of active) task.flush();
-    await this.#unlessStopped(this.#producer.flush());
-    const positions = active.flatMap(({ task }) => positionsOf(task));
-    try {
-      await commitPositions(this.#admin, this.#member, positions, this.#options.logger, this.#stop.signal);
-    } catch (error) {
-      if (!(error instanceof MemberFencedError)) throw error;
-      this.#options.logger.warn({ code: error.code }, error.message);
-      this.#member.requestRejoin(true);
+    const tasks = this.#tasks.running;
+    if (tasks.length === 0 || this.#generation === undefined) return;
+    if ((await this.#committer.commit(tasks, this.#generation)) === 'fenced') {
+      this.#member.lose();
       return;
     }
-    // The databases write in threads of their own, side by side.
-    await allSettled(
-      active.map(async ({ task }) => {
-        if (!task.dirty && !task.commitRequested) return;
-        task.dirty = false;
-        task.commitRequested = false;
-        await task.state.commit(changelogPositions(task, this.#producer), Date.now());
-      }),
-    );
     this.#settings.metrics.commits++;
-    await this.#purge.run(positions, Date.now());
+    this.#purge.run(tasks.flatMap(positionsOf), Date.now());
   }
 
-  /** Before the group rebalances: commit; tasks stay open, since most of them come back. */
-  async #revoke(lost: boolean): Promise<void> {
+  /** Before the group rebalances: commit; tasks stay open, since most of them come back. Lost ones are dropped as they are. */
+  async #revoked(lost: boolean): Promise<void> {
+    this.#isRunning = false;
     this.#settings.onState('rebalancing');
     this.#assignor.stopLeading();
-    if (lost) await this.#closeTasks([...this.#active.keys()]);
-    else await this.#commit();
-    // A commit that found the group gone on: what is open now belongs to others.
-    if (!lost && this.#member.needsRejoin && this.#wasFenced()) await this.#closeTasks([...this.#active.keys()]);
+    if (!lost) return this.#commit();
+    this.#generation = undefined;
+    await this.#tasks.close();
   }
 
-  #wasFenced(): boolean {
-    return [...this.#active.values()].some(({ task }) => task.dirty);
-  }
-
-  async #assigned(bytes: Buffer): Promise<void> {
-    const { topology, metrics, restoreListener } = this.#settings;
-    const partitions = decodeAssignment(bytes);
-    await this.#rideOut('looking at the topics', () => this.#assignor.refreshTopics());
-    const wanted = new Map<string, { id: TaskId; partitions: TopicPartition[] }>();
-    for (const at of partitions) {
-      const sub = topology.subTopologies.find((s) => sourceTopics(s, this.#names, [at.topic]).includes(at.topic));
-      if (sub === undefined) continue;
-      const id = { subTopology: sub.id, partition: at.partition };
-      const task = wanted.get(taskName(id));
-      if (task === undefined) wanted.set(taskName(id), { id, partitions: [at] });
-      else task.partitions.push(at);
-    }
-    await this.#closeTasks([...this.#active.keys()].filter((name) => !wanted.has(name)));
-    const fresh = [...wanted].filter(([name]) => !this.#active.has(name)).map(([, task]) => task);
-    const opened: Task[] = [];
-    try {
-      await allSettled(fresh.map(async ({ id }, index) => (opened[index] = await this.#openTask(id))));
-      await restoreTasks(opened, this.#options, this.#admin, metrics, restoreListener, this.#riding('restoring'));
-      await this.#startTasks(
-        opened,
-        fresh.map((task) => task.partitions),
-      );
-    } catch (error) {
-      // Holes: tasks that could not be opened.
-      for (const task of opened) if (task !== undefined && !this.#active.has(task.name)) await task.close();
-      throw error;
-    }
-    this.#regroup();
+  async #assigned(bytes: Buffer, generation: Generation): Promise<void> {
+    this.#generation = generation;
+    this.#committer.forgetGone();
+    const tasks = this.#tasks.tasksOf(decodeAssignment(bytes));
+    await this.#tasks.assign(tasks);
     this.#nextCommitMs = Math.min(
       this.#nextCommitMs || Number.POSITIVE_INFINITY,
       Date.now() + this.#options.commitIntervalMs,
     );
-    this.#options.logger.info(
-      { tasks: [...this.#active.keys()], generation: this.#member.identity.generationId },
-      'tasks assigned',
-    );
-    this.#settings.onState('running');
-  }
-
-  #openTask(id: TaskId): Promise<Task> {
-    const { topology, metrics } = this.#settings;
-    const { applicationId, stateDir } = this.#options;
-    const subTopology = topology.subTopologies[id.subTopology]!;
-    const stores = new Map(subTopology.stores.map((store) => [store.name, this.#names.changelog(store)]));
-    return Task.open({
-      id,
-      applicationId,
-      subTopology,
-      directory: join(stateDir, applicationId, taskName(id)),
-      storage: this.#settings.storage,
-      collector: this.#collector,
-      budget: this.#budget,
-      metrics,
-      topicName: (topic) => this.#names.topic(topic),
-      changelogTopic: (store) => stores.get(store),
-      undecodable: (record) => this.#undecodable(record),
-      nowMs: Date.now,
-      isInternal: (topic) => this.#names.isInternal(topic),
-    });
-  }
-
-  async #startTasks(tasks: readonly Task[], partitions: readonly (readonly TopicPartition[])[]): Promise<void> {
-    const all = partitions.flat();
-    const changelogs = tasks.flatMap((task) =>
-      [...task.state.stores.values()].flatMap((store) => this.#names.changelog(store.description) ?? []),
-    );
-    const written = [...new Set([...changelogs, ...this.#assignor.fixedSinks()])];
-    await this.#rideOut('looking at the topics to write', () => this.#producer.prepare(written));
-    const { positions, commitSoon } = await this.#rideOut('looking up positions', () =>
-      this.#startPositions.resolve(all),
-    );
-    if (commitSoon) this.#commitSoon = true;
-    tasks.forEach((task, index) => {
-      const buffers: PartitionBuffer[] = [];
-      const operatorTimes: number[] = [];
-      for (const at of partitions[index]!) {
-        const { offset, metadata } = positions.get(partitionKey(at))!;
-        const times = decodeCommitMetadata(metadata);
-        const buffer = this.#fetcher.add(at, offset);
-        buffers.push(buffer);
-        const queue = task.addSource(buffer);
-        queue.partitionTimeMs = times.partitionTimeMs;
-        task.streamTimeMs = Math.max(task.streamTimeMs, times.partitionTimeMs);
-        times.operatorTimesMs.forEach((time, i) => {
-          operatorTimes[i] = Math.max(operatorTimes[i] ?? -1, time);
-        });
-      }
-      task.initialize(operatorTimes);
-      this.#active.set(task.name, { task, buffers });
-    });
-    this.#fetcher.wake();
+    this.#options.logger.info({ tasks: this.#tasks.names, generation: generation.generationId }, 'tasks assigned');
   }
 
   #undecodable(record: UndecodableRecord): HandlerResponse {
@@ -361,91 +339,30 @@ export class StreamThread {
     return response;
   }
 
-  /** Serdes of sinks and changelogs learn what they write with. */
-  async #prepareSinks(): Promise<void> {
-    for (const sub of this.#settings.topology.subTopologies) {
-      for (const sink of sub.sinks) {
-        if (typeof sink.topic !== 'string') continue;
-        const topic = this.#names.topic(sink.topic);
-        await sink.key.prepareWrite?.(topic, 'key');
-        await sink.value.prepareWrite?.(topic, 'value');
-      }
-      for (const store of sub.stores) {
-        const topic = this.#names.changelog(store) ?? store.name;
-        await store.key.prepareWrite?.(topic, 'key');
-        await store.value.prepareWrite?.(topic, 'value');
-      }
-    }
-  }
-
-  #regroup(): void {
-    const bySub = new Map<number, Task[]>();
-    for (const { task } of this.#active.values()) {
-      const list = bySub.get(task.id.subTopology);
-      if (list === undefined) bySub.set(task.id.subTopology, [task]);
-      else list.push(task);
-    }
-    const { topology } = this.#settings;
-    this.#groups = [...bySub]
-      .sort(([a], [b]) => a - b)
-      .map(([sub, tasks]) => new TaskGroup(tasks, leadMsOf(topology.subTopologies[sub]!, topology)));
-  }
-
-  async #closeTasks(names: readonly string[]): Promise<void> {
-    const closing: Task[] = [];
-    for (const name of names) {
-      const { task, buffers } = this.#active.get(name)!;
-      this.#active.delete(name);
-      for (const buffer of buffers) this.#fetcher.remove(buffer);
-      closing.push(task);
-    }
-    this.#regroup();
-    await allSettled(closing.map((task) => task.close()));
+  /** What user code waits for may never come: a thread that ends does not wait for it for ever. */
+  async #unlessGivenUp(what: string, waiting: Promise<void>): Promise<void> {
+    if (!(await settlesBefore(waiting, this.#giveUp.signal))) throw interrupted(what);
   }
 
   async #closeCleanly(): Promise<void> {
-    if (!this.#member.needsRejoin) await this.#commit();
-    await this.#closeTasks([...this.#active.keys()]);
+    if (this.#generation?.lost.aborted === false) await this.#commit();
+    await this.#tasks.close();
     await this.#closeClients();
   }
 
-  #unlessStopped(waiting: Promise<void>): Promise<void> {
-    return unlessStopped('writing', waiting, this.#stop.signal, CLOSE_MS);
-  }
-
-  #rideOut<T>(what: string, step: () => Promise<T>): Promise<T> {
-    return rideOut(step, this.#riding(what));
-  }
-
-  #riding(what: string): RideOutOptions {
-    return { what, logger: this.#options.logger, signal: this.#stop.signal, alive: () => this.#member.progress() };
-  }
-
   async #closeDirty(): Promise<void> {
-    await this.#closeTasks([...this.#active.keys()]).catch(() => undefined);
+    await this.#tasks.close().catch(() => undefined);
     await this.#closeClients();
   }
 
   async #closeClients(): Promise<void> {
     await this.#member.close().catch(() => undefined);
-    await Promise.all(
-      [this.#fetcher.close(), this.#producer.close(), this.#admin.close()].map((closing) =>
-        Promise.race([closing.catch(() => undefined), delay(3_000)]),
-      ),
-    );
+    const clients = [this.#restorer, this.#fetcher, this.#producer, this.#admin];
+    await Promise.all(clients.map((client) => atMost(CLOSE_CLIENT_MS, client.close())));
   }
 
   #cluster(): KafkaCluster {
     const { kafka, logger, applicationId } = this.#options;
     return new KafkaCluster({ kafka: { clientId: applicationId, ...kafka }, logger });
   }
-}
-
-/** Waits for all, then throws the first failure: nothing is left running behind the caller's back. */
-async function allSettled(steps: readonly Promise<unknown>[]): Promise<void> {
-  for (const result of await Promise.allSettled(steps)) if (result.status === 'rejected') throw result.reason;
-}
-
-function timeouts({ sessionTimeoutMs, heartbeatIntervalMs, maxPollIntervalMs }: ResolvedOptions) {
-  return { sessionTimeoutMs, heartbeatIntervalMs, maxPollIntervalMs };
 }

@@ -10,7 +10,8 @@ import { Metrics, type MetricsSnapshot } from '../runtime/metrics.ts';
 import type { HandlerResponse, UndecodableRecord } from '../runtime/options.ts';
 import { RecordCollector } from '../runtime/task/record-collector.ts';
 import type { RawRecord, RecordSource } from '../runtime/task/record-queue.ts';
-import { Task } from '../runtime/task/task.ts';
+import type { Task } from '../runtime/task/task.ts';
+import { TaskManager, type TaskRestorer, type TaskSources } from '../runtime/task-manager.ts';
 import { relieveCache } from '../runtime/task-scheduler.ts';
 import type { Serde, Side } from '../serdes/index.ts';
 import { CacheBudget, type KeyValueStore, type WindowStore } from '../state/index.ts';
@@ -82,14 +83,30 @@ class MemorySource implements RecordSource {
   }
 }
 
+/** Stores are as they are: there is no changelog to read. */
+class NothingToRestore implements TaskRestorer {
+  #restored: Task[] = [];
+
+  add(task: Task): void {
+    task.state.restored();
+    this.#restored.push(task);
+  }
+
+  async remove(): Promise<void> {}
+
+  step(): readonly Task[] {
+    return this.#restored.splice(0);
+  }
+}
+
 export class TopologyTestDriver {
   readonly #options: TopologyTestDriverOptions;
   readonly #names: TopicNames;
-  readonly #tasks: Task[] = [];
+  readonly #manager: TaskManager;
+  readonly #collector: RecordCollector;
   readonly #metrics = new Metrics();
   readonly #budget: CacheBudget;
   readonly #sources = new Map<string, MemorySource>();
-  readonly #patterns: RegExp[] = [];
   readonly #produced: ProducedRecord[] = [];
   readonly #unread = new Map<string, ProducedRecord[]>();
   readonly #offsets = new Map<string, number>();
@@ -100,67 +117,57 @@ export class TopologyTestDriver {
     this.#names = new TopicNames(options.applicationId ?? 'test', topology);
     this.#budget = new CacheBudget(options.cacheMaxBytes ?? 10 * 1024 * 1024);
     this.#wallClockMs = options.initialWallClockMs ?? Date.now();
+    this.#collector = new RecordCollector({
+      send: (topic, _partition, timestamp, keys, keyStart, keyLength, values, valueStart, valueLength, headers) => {
+        const key = copyOf(keys, keyStart, keyLength);
+        this.#write({ topic, key, value: copyOf(values, valueStart, valueLength), timestamp, headers });
+      },
+      partitionCount: () => 1,
+    });
+    this.#manager = new TaskManager({
+      topology,
+      names: this.#names,
+      directory: options.stateDir,
+      collector: this.#collector,
+      budget: this.#budget,
+      metrics: this.#metrics,
+      restorer: new NothingToRestore(),
+      sources: this.#memorySources(topology),
+      undecodable: (record) => this.#undecodable(record),
+      nowMs: () => this.#wallClockMs,
+    });
   }
 
   /** Opens stores and starts processors. */
   static async create(topology: Topology, options: TopologyTestDriverOptions = {}): Promise<TopologyTestDriver> {
     const driver = new TopologyTestDriver(topology, options);
-    const names = driver.#names;
-    const collector = new RecordCollector({
-      send: (
-        topic,
-        _partition,
-        timestamp,
-        keyBuffer,
-        keyStart,
-        keyLength,
-        valueBuffer,
-        valueStart,
-        valueLength,
-        headers,
-      ) => {
-        const copy = (bytes: Uint8Array, start: number, length: number): Buffer | null =>
-          length < 0 ? null : Buffer.from(bytes.subarray(start, start + length));
-        driver.#write({
-          topic,
-          key: copy(keyBuffer, keyStart, keyLength),
-          value: copy(valueBuffer, valueStart, valueLength),
-          timestamp,
-          headers,
-        });
-      },
-      partitionCount: () => 1,
-    });
-    for (const subTopology of topology.subTopologies) {
-      const stores = new Map(subTopology.stores.map((store) => [store.name, names.changelog(store)]));
-      for (const sink of subTopology.sinks) {
-        if (typeof sink.topic !== 'string') continue;
-        await sink.key.prepareWrite?.(names.topic(sink.topic), 'key');
-        await sink.value.prepareWrite?.(names.topic(sink.topic), 'value');
-      }
-      const task = await Task.open({
-        id: { subTopology: subTopology.id, partition: 0 },
-        applicationId: names.applicationId,
-        subTopology,
-        directory: options.stateDir === undefined ? undefined : `${options.stateDir}/${subTopology.id}_0`,
-        collector,
-        budget: driver.#budget,
-        metrics: driver.#metrics,
-        topicName: (topic) => names.topic(topic),
-        changelogTopic: (store) => stores.get(store),
-        undecodable: (record) => driver.#undecodable(record, collector),
-        nowMs: () => driver.#wallClockMs,
-        isInternal: (topic) => names.isInternal(topic),
-      });
-      task.state.restored();
-      for (const { topics } of subTopology.sources) {
-        if (topics instanceof RegExp) driver.#patterns.push(topics);
-        else for (const topic of topics) driver.#connect(task, names.topic(topic));
-      }
-      task.initialize();
-      driver.#tasks.push(task);
-    }
+    const manager = driver.#manager;
+    await manager.prepareSerdes();
+    await manager.assign(
+      topology.subTopologies.map(({ id }) => ({ id: { subTopology: id, partition: 0 }, partitions: [] })),
+    );
+    manager.advance();
+    await manager.started();
+    manager.advance();
     return driver;
+  }
+
+  get #tasks(): readonly Task[] {
+    return this.#manager.running;
+  }
+
+  /** Each task reads the topics that it names; those of a pattern are connected as they come. */
+  #memorySources(topology: Topology): TaskSources {
+    return {
+      prepare: async () => (task) => {
+        for (const { topics } of topology.subTopologies[task.id.subTopology]!.sources) {
+          if (topics instanceof RegExp) continue;
+          for (const topic of topics) this.#connect(task, this.#names.topic(topic));
+        }
+        return [];
+      },
+      close: () => {},
+    };
   }
 
   /** A topic to write to, with the serdes that the writer uses. */
@@ -220,7 +227,7 @@ export class TopologyTestDriver {
   }
 
   async close(): Promise<void> {
-    for (const task of this.#tasks) await task.close();
+    await this.#manager.close();
   }
 
   async #processAll(commits = this.#options.commitEachRecord !== false): Promise<void> {
@@ -268,10 +275,12 @@ export class TopologyTestDriver {
     this.#sources.get(topic)!.push(record, offset);
   }
 
-  #undecodable(record: UndecodableRecord, collector: RecordCollector): HandlerResponse {
+  #undecodable(record: UndecodableRecord): HandlerResponse {
     const { deserializationExceptionHandler: handler = 'fail', deadLetterTopic } = this.#options;
     const response = typeof handler === 'function' ? handler(record) : handler;
-    if (response === 'continue' && deadLetterTopic !== undefined) collector.sendDeadLetter(deadLetterTopic, record);
+    if (response === 'continue' && deadLetterTopic !== undefined) {
+      this.#collector.sendDeadLetter(deadLetterTopic, record);
+    }
     return response;
   }
 
@@ -282,6 +291,10 @@ export class TopologyTestDriver {
     }
     throw new RangeError(`The topology has no store named ${name}.`);
   }
+}
+
+function copyOf(bytes: Uint8Array, start: number, length: number): Buffer | null {
+  return length < 0 ? null : Buffer.from(bytes.subarray(start, start + length));
 }
 
 /** Fetches schemas that heads wait for; true where a record may be ready now. */

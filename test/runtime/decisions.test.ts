@@ -11,7 +11,7 @@ import {
 } from '../../src/runtime/assignment/internal-topics.ts';
 import { decodeCommitMetadata, encodeCommitMetadata } from '../../src/runtime/commit/commit-metadata.ts';
 import { resolveOptions } from '../../src/runtime/options.ts';
-import { restoreFrom } from '../../src/runtime/restore/restore.ts';
+import { restoreFrom } from '../../src/runtime/restore/restore-plan.ts';
 import { taskName } from '../../src/runtime/task/task.ts';
 
 test('every task goes to exactly one member, balanced within one, and stays where it was where that is balanced', () => {

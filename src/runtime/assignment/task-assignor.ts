@@ -13,11 +13,13 @@ import {
   type KafkaCluster,
   KafkaError,
   KafkaProtocolError,
+  partitionKey,
   type TopicPartition,
 } from '../../kafka/index.ts';
 import type { Topology } from '../../topology/index.ts';
 import { StreamsError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
+import { interrupted } from '../retry.ts';
 import { type TaskId, taskName } from '../task/task.ts';
 import { assignTasks } from './assign-tasks.ts';
 import {
@@ -28,6 +30,7 @@ import {
   type TopicNames,
   tasksOf,
 } from './internal-topics.ts';
+import { decodeMemberInfo, encodeMemberInfo, type MemberInfo, signaturesOf } from './subscription.ts';
 
 /** ms between two looks of the leader at the cluster's topics. */
 const METADATA_MS = 60_000;
@@ -39,7 +42,7 @@ const MAX_TRIES = 10;
 interface Plan {
   readonly tasks: readonly TaskId[];
   readonly repartition: ReadonlyMap<string, number>;
-  countOf(topic: string): number;
+  partitionsOf(task: TaskId): TopicPartition[];
 }
 
 export class TaskAssignor {
@@ -48,28 +51,39 @@ export class TaskAssignor {
   readonly #options: ResolvedOptions;
   readonly #cluster: KafkaCluster;
   readonly #processId: string;
+  readonly #signatures: readonly string[];
+  readonly #signal: AbortSignal;
+  /** What was assigned as the leader, as text. */
   #assigned: string | undefined;
   #nextLookMs = 0;
+  #isOutdated = false;
+  /** When an external topic was first missing, ms since the epoch. */
+  #missingSinceMs: number | undefined;
 
+  /** @param signal ends waits: the thread stops */
   constructor(
     topology: Topology,
     names: TopicNames,
     options: ResolvedOptions,
     cluster: KafkaCluster,
     processId: string,
+    signal: AbortSignal,
   ) {
     this.#topology = topology;
     this.#names = names;
     this.#options = options;
     this.#cluster = cluster;
     this.#processId = processId;
+    this.#signatures = signaturesOf(topology);
+    this.#signal = signal;
   }
 
   /** @param tasks names of the tasks that the member has: they stay where that is balanced */
   subscription(tasks: readonly string[]): Buffer {
     const known = this.#cluster.topicNames;
     const topics = [...new Set(this.#topology.subTopologies.flatMap((sub) => sourceTopics(sub, this.#names, known)))];
-    return encodeSubscription({ topics, userData: Buffer.from(JSON.stringify({ processId: this.#processId, tasks })) });
+    const info = { processId: this.#processId, tasks, subTopologies: this.#signatures };
+    return encodeSubscription({ topics, userData: encodeMemberInfo(info) });
   }
 
   /** As the leader: makes the internal topics and spreads the tasks. */
@@ -77,47 +91,56 @@ export class TaskAssignor {
     members: readonly { readonly memberId: string; readonly metadata: Buffer }[],
   ): Promise<Map<string, Buffer>> {
     await this.refreshTopics();
-    const missing = this.#missingTopic();
-    if (missing !== undefined) {
-      // Once running this is ridden out: a broker that has just come back may not know its topics yet.
-      throw new KafkaProtocolError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `Assigning tasks, topic ${missing.topic}`, {
-        topic: missing.topic,
-      });
-    }
-    const { tasks, repartition, countOf } = this.#plan();
+    this.#checkMissing();
+    const { tasks, repartition, partitionsOf } = this.#plan();
     await ensureInternalTopics(
       this.#cluster,
       internalTopics(this.#topology, this.#names, repartition, tasks, this.#options),
     );
-    this.#assigned = tasks.map(taskName).join();
+    this.#assigned = planText(tasks, partitionsOf);
+    this.#isOutdated = false;
     this.#nextLookMs = Date.now() + METADATA_MS;
-    const known = this.#cluster.topicNames;
-    const partitionsOf = ({ subTopology, partition }: TaskId): TopicPartition[] =>
-      sourceTopics(this.#topology.subTopologies[subTopology]!, this.#names, known)
-        .filter((topic) => partition < countOf(topic))
-        .map((topic) => ({ topic, partition }));
     const assigned = assignTasks(
       tasks,
-      members.map(({ memberId, metadata }) => ({ memberId, previous: previousTasks(metadata) })),
+      members.map(({ memberId, metadata }) => {
+        const { tasks: previous, subTopologies } = memberInfo(metadata);
+        const known = new Set(subTopologies);
+        return { memberId, previous, knows: (sub) => known.has(this.#signatures[sub]!) };
+      }),
     );
+    const count = [...assigned.values()].reduce((sum, own) => sum + own.length, 0);
+    if (count < tasks.length) {
+      this.#options.logger.warn(
+        { tasks: tasks.length, assigned: count },
+        'members of different topologies are in this group: tasks that no member knows wait',
+      );
+    }
     return new Map([...assigned].map(([memberId, own]) => [memberId, encodeAssignment(own.flatMap(partitionsOf))]));
   }
 
   /** Another member may lead the next generation. */
   stopLeading(): void {
     this.#assigned = undefined;
+    this.#isOutdated = false;
   }
 
-  /** As the leader, now and then: true where topics or partitions have come that need a new assignment. */
-  async isOutdated(nowMs: number): Promise<boolean> {
-    if (this.#assigned === undefined || nowMs < this.#nextLookMs) return false;
-    this.#nextLookMs = nowMs + METADATA_MS;
+  /** As the leader: true where topics or partitions have come or gone that need a new assignment. Looks by itself, now and then. */
+  isOutdated(nowMs: number): boolean {
+    if (this.#assigned === undefined) return false;
+    if (nowMs >= this.#nextLookMs) {
+      this.#nextLookMs = nowMs + METADATA_MS;
+      void this.#look(this.#assigned);
+    }
+    return this.#isOutdated;
+  }
+
+  async #look(assigned: string): Promise<void> {
     try {
       await this.refreshTopics();
-      return this.#plan().tasks.map(taskName).join() !== this.#assigned;
+      const { tasks, partitionsOf } = this.#plan();
+      if (this.#assigned === assigned && planText(tasks, partitionsOf) !== assigned) this.#isOutdated = true;
     } catch (error) {
       this.#options.logger.debug({ error: messageOf(error) }, 'looking at the topics failed, trying again later');
-      return false;
     }
   }
 
@@ -140,15 +163,27 @@ export class TaskAssignor {
           { context: { topic } },
         );
       }
-      if (Date.now() > deadline) {
-        throw new StreamsError(
-          'MILLRACE_RUNTIME_TOPIC_MISSING',
-          `Topic ${topic} is to be ${use}, but it does not exist. Create it first; millrace creates only its own repartition and changelog topics.`,
-          { context: { topic } },
-        );
-      }
-      await backoff.wait();
+      if (Date.now() > deadline) throw topicMissing(missing);
+      await backoff.wait(this.#signal);
+      if (this.#signal.aborted) throw interrupted('looking at the topics');
     }
+  }
+
+  /**
+   * Once running, a topic that is missing may come back: a broker that has just started may not know its topics yet. One
+   * that stays away is an error.
+   */
+  #checkMissing(): void {
+    const missing = this.#missingTopic();
+    if (missing === undefined) {
+      this.#missingSinceMs = undefined;
+      return;
+    }
+    this.#missingSinceMs ??= Date.now();
+    if (Date.now() - this.#missingSinceMs > this.#options.taskTimeoutMs) throw topicMissing(missing);
+    throw new KafkaProtocolError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `Assigning tasks, topic ${missing.topic}`, {
+      topic: missing.topic,
+    });
   }
 
   /** The first external topic that the cluster does not have, or does not show. */
@@ -189,7 +224,8 @@ export class TaskAssignor {
         return;
       } catch (error) {
         if (!(error instanceof KafkaError) || !error.retriable || backoff.attempt > MAX_TRIES) throw error;
-        await backoff.wait();
+        await backoff.wait(this.#signal);
+        if (this.#signal.aborted) throw interrupted('looking at the topics', error);
       }
     }
   }
@@ -200,15 +236,33 @@ export class TaskAssignor {
       this.#cluster.partitionCount(topic),
     );
     const countOf = (topic: string): number => repartition.get(topic) ?? this.#cluster.partitionCount(topic);
-    return { repartition, countOf, tasks: tasksOf(this.#topology, this.#names, known, countOf) };
+    const topicsOf = this.#topology.subTopologies.map((sub) => sourceTopics(sub, this.#names, known));
+    return {
+      repartition,
+      tasks: tasksOf(this.#topology, this.#names, known, countOf),
+      partitionsOf: ({ subTopology, partition }) =>
+        topicsOf[subTopology]!.filter((topic) => partition < countOf(topic)).map((topic) => ({ topic, partition })),
+    };
   }
 }
 
-function previousTasks(metadata: Buffer): string[] {
+/** Tasks with their partitions: what an assignment is made of. */
+function planText(tasks: readonly TaskId[], partitionsOf: (task: TaskId) => readonly TopicPartition[]): string {
+  return tasks.map((task) => `${taskName(task)}:${partitionsOf(task).map(partitionKey).sort().join()}`).join(' ');
+}
+
+function topicMissing({ topic, use }: { readonly topic: string; readonly use: string }): StreamsError {
+  return new StreamsError(
+    'MILLRACE_RUNTIME_TOPIC_MISSING',
+    `Topic ${topic} is to be ${use}, but it does not exist. Create it first; millrace creates only its own repartition and changelog topics.`,
+    { context: { topic } },
+  );
+}
+
+function memberInfo(metadata: Buffer): MemberInfo {
   try {
-    const { tasks } = JSON.parse(decodeSubscription(metadata).userData.toString('utf8')) as { tasks?: unknown };
-    return Array.isArray(tasks) ? tasks.map(String) : [];
+    return decodeMemberInfo(decodeSubscription(metadata).userData);
   } catch {
-    return [];
+    return decodeMemberInfo(Buffer.alloc(0));
   }
 }

@@ -1,15 +1,5 @@
-/** The parts of a commit: a task's positions, sending them, and what the changelogs hold of it. */
-import {
-  commitOffsets,
-  type GroupMember,
-  type KafkaCluster,
-  MemberFencedError,
-  type OffsetAndMetadata,
-  type Producer,
-  type TopicPartition,
-} from '../../kafka/index.ts';
-import type { Logger } from '../../logger.ts';
-import { rideOut } from '../ride-out.ts';
+/** What a commit sends and keeps of a task: where it stands in its partitions, and what its changelogs hold of it. */
+import type { OffsetAndMetadata, Producer, TopicPartition } from '../../kafka/index.ts';
 import type { Task } from '../task/task.ts';
 import { encodeCommitMetadata } from './commit-metadata.ts';
 
@@ -22,26 +12,6 @@ export function positionsOf(task: Task): (TopicPartition & OffsetAndMetadata)[] 
     offset: queue.position,
     metadata: encodeCommitMetadata({ partitionTimeMs: queue.partitionTimeMs, operatorTimesMs }),
   }));
-}
-
-/**
- * Retries while brokers are away, for as long as the group still has this member.
- * @throws MemberFencedError the group has gone on without it
- */
-export async function commitPositions(
-  cluster: KafkaCluster,
-  member: GroupMember,
-  positions: readonly (TopicPartition & OffsetAndMetadata)[],
-  logger: Logger,
-  signal: AbortSignal,
-): Promise<void> {
-  await rideOut(() => commitOffsets(cluster, member.identity, positions), {
-    what: 'committing',
-    logger,
-    signal,
-    alive: () => member.progress(),
-    isFinal: (error) => error instanceof MemberFencedError,
-  });
 }
 
 /** By changelog topic, the offset behind the last record that the broker is known to have of this task. */

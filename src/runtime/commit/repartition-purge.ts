@@ -17,12 +17,15 @@ export class RepartitionPurge {
     this.#cluster = cluster;
   }
 
-  /** To be called after each commit; does its work once in an interval. A failure is left to the next time. */
-  async run(committed: readonly (TopicPartition & OffsetAndMetadata)[], nowMs: number): Promise<void> {
+  /** To be called after each commit; does its work once in an interval, by itself. A failure is left to the next time. */
+  run(committed: readonly (TopicPartition & OffsetAndMetadata)[], nowMs: number): void {
     if (nowMs < this.#nextMs || this.#topics.size === 0) return;
     this.#nextMs = nowMs + this.#options.repartitionPurgeIntervalMs;
     const done = committed.filter(({ topic, offset }) => this.#topics.has(topic) && offset > 0);
-    if (done.length === 0) return;
+    if (done.length > 0) void this.#purge(done);
+  }
+
+  async #purge(done: readonly (TopicPartition & OffsetAndMetadata)[]): Promise<void> {
     try {
       await this.#cluster.refresh([...this.#topics]);
       await deleteRecords(this.#cluster, done);

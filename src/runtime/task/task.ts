@@ -16,6 +16,7 @@ import type {
   AnyProcessor,
   OperatorTime,
   ProcessingContext,
+  PunctuationType,
   SinkNode,
   StreamRecord,
   SubTopology,
@@ -212,8 +213,12 @@ export class Task {
     }
   }
 
-  async punctuate(type: 'stream-time' | 'wall-clock-time', timeMs: number): Promise<void> {
-    if (timeMs < 0 || !this.punctuations.isDue(type, timeMs)) return;
+  isPunctuationDue(type: PunctuationType, timeMs: number): boolean {
+    return timeMs >= 0 && this.punctuations.isDue(type, timeMs);
+  }
+
+  async punctuate(type: PunctuationType, timeMs: number): Promise<void> {
+    if (!this.isPunctuationDue(type, timeMs)) return;
     this.context = { ...NO_CONTEXT, timestamp: timeMs };
     this.#current = undefined;
     await this.punctuations.run(type, timeMs);

@@ -1,0 +1,81 @@
+/** The queues of a stream thread's tasks: partitions that are fetched, from the committed position on. */
+import { type Fetcher, type PartitionBuffer, type Producer, partitionKey } from '../kafka/index.ts';
+import type { AnyStoreDescription } from '../state/index.ts';
+import type { Topology } from '../topology/index.ts';
+import type { TopicNames } from './assignment/internal-topics.ts';
+import type { StartPositions } from './assignment/start-positions.ts';
+import { decodeCommitMetadata } from './commit/commit-metadata.ts';
+import type { ResolvedOptions } from './options.ts';
+import { type RetryOptions, retry } from './retry.ts';
+import type { Task } from './task/task.ts';
+import type { OpenSources, TaskAssignment, TaskSources } from './task-manager.ts';
+
+export interface FetchedSourcesOptions {
+  readonly topology: Topology;
+  readonly names: TopicNames;
+  readonly options: ResolvedOptions;
+  readonly fetcher: Fetcher;
+  readonly producer: Producer;
+  readonly startPositions: StartPositions;
+  /** A position was resolved by 'latest': it is to be committed at once. */
+  onLatest(): void;
+}
+
+export class FetchedSources implements TaskSources {
+  readonly #settings: FetchedSourcesOptions;
+  readonly #buffers = new Map<Task, PartitionBuffer[]>();
+
+  constructor(settings: FetchedSourcesOptions) {
+    this.#settings = settings;
+  }
+
+  async prepare(tasks: readonly TaskAssignment[], signal: AbortSignal): Promise<OpenSources> {
+    const { options, producer, startPositions, onLatest } = this.#settings;
+    const retrying = (what: string): RetryOptions => ({
+      what,
+      logger: options.logger,
+      signal,
+      timeoutMs: options.taskTimeoutMs,
+    });
+    await retry(() => producer.prepare(this.#written(tasks)), retrying('Looking at the topics to write'));
+    const partitions = tasks.flatMap((task) => task.partitions);
+    const found = await retry(() => startPositions.resolve(partitions), retrying('Looking up positions'));
+    if (found.commitSoon) onLatest();
+    const { positions } = found;
+    return (task, own) => {
+      const operatorTimes: number[] = [];
+      for (const at of own) {
+        const { offset, metadata } = positions.get(partitionKey(at))!;
+        const times = decodeCommitMetadata(metadata);
+        const buffer = this.#settings.fetcher.add(at, offset);
+        const known = this.#buffers.get(task);
+        if (known === undefined) this.#buffers.set(task, [buffer]);
+        else known.push(buffer);
+        const queue = task.addSource(buffer);
+        queue.partitionTimeMs = times.partitionTimeMs;
+        task.streamTimeMs = Math.max(task.streamTimeMs, times.partitionTimeMs);
+        times.operatorTimesMs.forEach((time, i) => {
+          operatorTimes[i] = Math.max(operatorTimes[i] ?? -1, time);
+        });
+      }
+      this.#settings.fetcher.wake();
+      return operatorTimes;
+    };
+  }
+
+  close(task: Task): void {
+    for (const buffer of this.#buffers.get(task) ?? []) this.#settings.fetcher.remove(buffer);
+    this.#buffers.delete(task);
+  }
+
+  /** Topics that the tasks write to, by their names on the cluster; those computed per record are learned as they come. */
+  #written(tasks: readonly TaskAssignment[]): string[] {
+    const { topology, names } = this.#settings;
+    const subs = [...new Set(tasks.map(({ id }) => id.subTopology))].map((id) => topology.subTopologies[id]!);
+    const topics = subs.flatMap(({ sinks, stores }) => [
+      ...sinks.flatMap(({ topic }) => (typeof topic === 'string' ? [names.topic(topic)] : [])),
+      ...stores.flatMap((store: AnyStoreDescription) => names.changelog(store) ?? []),
+    ]);
+    return [...new Set(topics)];
+  }
+}
