@@ -127,8 +127,18 @@ export type ResolvedOptions = Required<Omit<StreamsOptions, 'deadLetterTopic'>> 
   readonly deadLetterTopic: string | undefined;
 };
 
-/** @throws StreamsError MILLRACE_RUNTIME_INVALID_OPTIONS, naming every contradiction */
+/** Options that are one of some words; a handler may be a function besides. */
+const ENUMERATIONS: Readonly<Record<string, readonly string[]>> = {
+  offsetReset: ['earliest', 'latest', 'none'],
+  deserializationExceptionHandler: ['fail', 'continue'],
+  compression: ['none', 'gzip', 'snappy', 'lz4', 'zstd'],
+};
+
+/** An option that is undefined counts as absent. @throws StreamsError MILLRACE_RUNTIME_INVALID_OPTIONS, naming every fault */
 export function resolveOptions(options: StreamsOptions): ResolvedOptions {
+  const given = Object.fromEntries(
+    Object.entries(options ?? {}).filter(([, value]) => value !== undefined),
+  ) as unknown as StreamsOptions;
   const numbers = Object.fromEntries(NUMERIC_OPTIONS.map((option) => [option.name, option.default])) as Record<
     NumericOptionName,
     number
@@ -141,9 +151,9 @@ export function resolveOptions(options: StreamsOptions): ResolvedOptions {
     compression: 'none',
     logger: silentLogger,
     deadLetterTopic: undefined,
-    ...options,
+    ...given,
   };
-  const faults = [...nameFaults(resolved), ...rangeFaults(resolved)];
+  const faults = [...requiredFaults(resolved), ...enumerationFaults(resolved), ...rangeFaults(resolved)];
   const { heartbeatIntervalMs, sessionTimeoutMs } = resolved;
   if (heartbeatIntervalMs * 2 > sessionTimeoutMs) {
     faults.push(
@@ -155,11 +165,30 @@ export function resolveOptions(options: StreamsOptions): ResolvedOptions {
   return resolved;
 }
 
-function nameFaults({ applicationId }: ResolvedOptions): string[] {
-  if (/^[A-Za-z0-9._-]{1,200}$/.test(applicationId)) return [];
-  return [
-    `applicationId '${applicationId}' must be 1 to 200 letters, digits, '.', '_' or '-': topic names begin with it`,
-  ];
+/** What JavaScript, or a variable of the environment that is not set, can leave out. */
+function requiredFaults({ applicationId, kafka, stateDir, deadLetterTopic, logger }: ResolvedOptions): string[] {
+  const faults: string[] = [];
+  if (typeof applicationId !== 'string' || !/^[A-Za-z0-9._-]{1,200}$/.test(applicationId)) {
+    faults.push(
+      `applicationId '${applicationId}' must be 1 to 200 letters, digits, '.', '_' or '-': topic names begin with it`,
+    );
+  }
+  const brokers: unknown = kafka?.brokers;
+  if (typeof brokers !== 'function' && !(Array.isArray(brokers) && brokers.length > 0))
+    faults.push('kafka.brokers is missing: a list of host:port');
+  if (typeof stateDir !== 'string' || stateDir === '') faults.push('stateDir must be the path of a folder');
+  if (deadLetterTopic === '') faults.push("deadLetterTopic is '', leave it out for none");
+  const missing = (['debug', 'info', 'warn', 'error'] as const).filter((level) => typeof logger[level] !== 'function');
+  if (missing.length > 0) faults.push(`logger lacks ${missing.join(', ')}()`);
+  return faults;
+}
+
+function enumerationFaults(resolved: ResolvedOptions): string[] {
+  return Object.entries(ENUMERATIONS).flatMap(([name, values]) => {
+    const value: unknown = resolved[name as keyof ResolvedOptions];
+    const isHandler = name === 'deserializationExceptionHandler' && typeof value === 'function';
+    return isHandler || values.includes(String(value)) ? [] : [`${name} is ${value}, it must be ${values.join(', ')}`];
+  });
 }
 
 function rangeFaults(resolved: ResolvedOptions): string[] {

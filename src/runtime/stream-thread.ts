@@ -19,9 +19,10 @@ import { changelogPositions, positionsOf } from './commit/positions.ts';
 import { RepartitionPurge } from './commit/repartition-purge.ts';
 import { FetchedSources } from './fetched-sources.ts';
 import type { Metrics } from './metrics.ts';
-import type { HandlerResponse, ResolvedOptions, UndecodableRecord } from './options.ts';
+import type { ResolvedOptions } from './options.ts';
 import { ChangelogReader, type RestoreListener } from './restore/changelog-reader.ts';
 import { interrupted } from './retry.ts';
+import { undecodable } from './task/deserialization.ts';
 import { RecordCollector } from './task/record-collector.ts';
 import type { Task } from './task/task.ts';
 import { TaskManager } from './task-manager.ts';
@@ -104,6 +105,7 @@ export class StreamThread {
       listener: settings.restoreListener,
       onProgress: () => this.#bell.ring(),
     });
+    const { deserializationExceptionHandler: handler } = options;
     this.#tasks = new TaskManager({
       topology,
       names,
@@ -122,7 +124,7 @@ export class StreamThread {
         startPositions,
         onLatest: commitSoon,
       }),
-      undecodable: (record) => this.#undecodable(record),
+      undecodable: (record) => undecodable(record, { ...options, handler }, this.#collector),
       nowMs: Date.now,
     });
     this.#committer = new Committer({
@@ -326,17 +328,6 @@ export class StreamThread {
       Date.now() + this.#options.commitIntervalMs,
     );
     this.#options.logger.info({ tasks: this.#tasks.names, generation: generation.generationId }, 'tasks assigned');
-  }
-
-  #undecodable(record: UndecodableRecord): HandlerResponse {
-    const { deserializationExceptionHandler: handler, deadLetterTopic, logger } = this.#options;
-    const response = typeof handler === 'function' ? handler(record) : handler;
-    const { topic, partition, offset, error } = record;
-    if (response === 'continue') {
-      logger.warn({ topic, partition, offset, error: error.message }, 'record cannot be read, dropped');
-      if (deadLetterTopic !== undefined) this.#collector.sendDeadLetter(deadLetterTopic, record);
-    }
-    return response;
   }
 
   /** What user code waits for may never come: a thread that ends does not wait for it for ever. */

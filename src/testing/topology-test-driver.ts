@@ -5,9 +5,11 @@
 import { viewOf } from '../byte-views.ts';
 import { ByteWriter } from '../bytes.ts';
 import { type Header, NO_HEADERS } from '../headers.ts';
+import { silentLogger } from '../logger.ts';
 import { TopicNames } from '../runtime/assignment/internal-topics.ts';
 import { Metrics, type MetricsSnapshot } from '../runtime/metrics.ts';
 import type { HandlerResponse, UndecodableRecord } from '../runtime/options.ts';
+import { undecodable } from '../runtime/task/deserialization.ts';
 import { RecordCollector } from '../runtime/task/record-collector.ts';
 import type { RawRecord, RecordSource } from '../runtime/task/record-queue.ts';
 import type { Task } from '../runtime/task/task.ts';
@@ -124,6 +126,7 @@ export class TopologyTestDriver {
       },
       partitionCount: () => 1,
     });
+    const { deserializationExceptionHandler: handler = 'fail', deadLetterTopic } = options;
     this.#manager = new TaskManager({
       topology,
       names: this.#names,
@@ -133,7 +136,7 @@ export class TopologyTestDriver {
       metrics: this.#metrics,
       restorer: new NothingToRestore(),
       sources: this.#memorySources(topology),
-      undecodable: (record) => this.#undecodable(record),
+      undecodable: (record) => undecodable(record, { handler, deadLetterTopic, logger: silentLogger }, this.#collector),
       nowMs: () => this.#wallClockMs,
     });
   }
@@ -273,15 +276,6 @@ export class TopologyTestDriver {
     const offset = this.#offsets.get(topic) ?? 0;
     this.#offsets.set(topic, offset + 1);
     this.#sources.get(topic)!.push(record, offset);
-  }
-
-  #undecodable(record: UndecodableRecord): HandlerResponse {
-    const { deserializationExceptionHandler: handler = 'fail', deadLetterTopic } = this.#options;
-    const response = typeof handler === 'function' ? handler(record) : handler;
-    if (response === 'continue' && deadLetterTopic !== undefined) {
-      this.#collector.sendDeadLetter(deadLetterTopic, record);
-    }
-    return response;
   }
 
   #store(name: string) {

@@ -97,7 +97,7 @@ export type DropReason =
   | 'late'
   | 'expired'
   | 'deserialization'
-  | 'negative-timestamp';
+  | 'invalid-timestamp';
 
 export interface OperatorTime {
   observedMs: number;

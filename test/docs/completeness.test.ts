@@ -18,7 +18,7 @@ test('docs/errors.md has every code that is thrown, and no other', () => {
 
 test('docs/options.md has every option with its default and Kafka’s name, and no other', () => {
   const rows = [...read('docs/options.md').matchAll(/^\| `(\w+)` \|\s*`?([\w.]*)`?\s*\| ([^|]+) \|/gm)];
-  const resolved = resolveOptions({ applicationId: 'a', kafka: { brokers: [] } });
+  const resolved = resolveOptions({ applicationId: 'a', kafka: { brokers: ['a:1'] } });
   expect(rows.map(([, name]) => name).sort()).toEqual(Object.keys(resolved).sort());
   for (const option of NUMERIC_OPTIONS) {
     const row = rows.find(([, name]) => name === option.name)!;
@@ -27,6 +27,11 @@ test('docs/options.md has every option with its default and Kafka’s name, and 
 });
 
 test('options that are out of range or contradict each other are all named', () => {
-  const fault = { applicationId: 'a b', kafka: { brokers: [] }, commitIntervalMs: -1, heartbeatIntervalMs: 40_000 };
+  const fault = {
+    applicationId: 'a b',
+    kafka: { brokers: ['a:1'] },
+    commitIntervalMs: -1,
+    heartbeatIntervalMs: 40_000,
+  };
   expect(() => resolveOptions(fault)).toThrow(/applicationId.*commitIntervalMs.*heartbeatIntervalMs/);
 });

@@ -1,7 +1,15 @@
 /** The runtime's pure decisions: assignment, restore plans, commit metadata, internal topics, options. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { double, minutes, StreamsBuilder, string, TimeWindows } from '../../src/index.ts';
+import {
+  double,
+  KafkaStreams,
+  minutes,
+  StreamsBuilder,
+  type StreamsOptions,
+  string,
+  TimeWindows,
+} from '../../src/index.ts';
 import { assignTasks } from '../../src/runtime/assignment/assign-tasks.ts';
 import {
   internalTopics,
@@ -104,8 +112,41 @@ test('internal topics have Kafka Streams’ names, partitions and configs', () =
   expect(tasks).toHaveLength(12);
 });
 
-test('invalid options are all named at once', () => {
-  expect(() =>
-    resolveOptions({ applicationId: 'no spaces', kafka: { brokers: ['a:1'] }, commitIntervalMs: -1 }),
-  ).toThrow(/applicationId.*commitIntervalMs/);
+describe('options', () => {
+  const kafka = { brokers: ['a:1'] };
+
+  test('that are invalid are all named at once', () => {
+    const options = { applicationId: 'no spaces', kafka, commitIntervalMs: -1, offsetReset: 'first' as 'earliest' };
+    expect(() => resolveOptions(options)).toThrow(
+      /applicationId.*offsetReset.*earliest, latest, none.*commitIntervalMs/,
+    );
+  });
+
+  test('that are undefined count as absent', () => {
+    const options = { applicationId: 'a', kafka, commitIntervalMs: undefined, logger: undefined, stateDir: undefined };
+    const resolved = resolveOptions(options as unknown as StreamsOptions);
+    expect(resolved).toEqual(resolveOptions({ applicationId: 'a', kafka }));
+  });
+
+  test.each([
+    [undefined, /applicationId.*kafka.brokers/],
+    [{ applicationId: undefined, kafka }, /applicationId/],
+    [{ applicationId: 'a' }, /kafka.brokers/],
+    [{ applicationId: 'a', kafka: { brokers: [] } }, /kafka.brokers/],
+    [{ applicationId: 'a', kafka, compression: 'brotli' }, /compression is brotli/],
+    [{ applicationId: 'a', kafka, deserializationExceptionHandler: 'skip' }, /deserializationExceptionHandler is skip/],
+    [{ applicationId: 'a', kafka, logger: { info() {} } }, /logger lacks debug, warn, error/],
+    [{ applicationId: 'a', kafka, lingerMs: Number.NaN }, /lingerMs is NaN/],
+  ])('%j: what is required and what is one of some words is checked', (options, message) => {
+    expect(() => resolveOptions(options as unknown as StreamsOptions)).toThrow(message);
+    expect(() => resolveOptions(options as unknown as StreamsOptions)).toThrow(
+      expect.objectContaining({ code: 'MILLRACE_RUNTIME_INVALID_OPTIONS' }),
+    );
+  });
+
+  test('an empty topology is refused', () => {
+    expect(() => new KafkaStreams(new StreamsBuilder().build(), { applicationId: 'a', kafka })).toThrow(
+      expect.objectContaining({ code: 'MILLRACE_RUNTIME_EMPTY_TOPOLOGY' }),
+    );
+  });
 });

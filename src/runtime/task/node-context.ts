@@ -43,19 +43,23 @@ export class NodeContext implements InternalProcessorContext {
 
   /** Hot: a single child is the usual case. */
   forward(record: StreamRecord<unknown, unknown>, childName?: string): void {
+    const task = this.#task;
     const only = this.#onlyChild;
     if (only !== undefined && childName === undefined) {
-      this.#task.currentNode = only.name;
+      task.currentNode = only.name;
       only.processor.process(record);
+      // What throws behind a forward is this node again.
+      task.currentNode = this.#node.name;
       return;
     }
     let found = childName === undefined;
     for (const child of this.#children) {
       if (childName !== undefined && child.name !== childName) continue;
       found = true;
-      this.#task.currentNode = child.name;
+      task.currentNode = child.name;
       child.processor.process(record);
     }
+    task.currentNode = this.#node.name;
     if (!found) {
       throw new StreamsError(
         'MILLRACE_TOPOLOGY_UNKNOWN_CHILD',
@@ -81,7 +85,10 @@ export class NodeContext implements InternalProcessorContext {
     type: PunctuationType,
     callback: (timestamp: number) => void | Promise<void>,
   ): Cancellable {
-    return this.#task.punctuations.add(intervalMs, type, this.#task.options.nowMs(), callback);
+    return this.#task.punctuations.add(intervalMs, type, this.#task.options.nowMs(), (timestamp) => {
+      this.#task.currentNode = this.#node.name;
+      return callback(timestamp);
+    });
   }
 
   commit(): void {

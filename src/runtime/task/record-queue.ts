@@ -4,10 +4,16 @@
  * a null value that its serde does not let through is dropped and counted.
  */
 import { nowReading } from '../../byte-views.ts';
-import { messageOf } from '../../errors.ts';
+import { type ErrorContext, messageOf } from '../../errors.ts';
 import { type Header, NO_HEADERS } from '../../headers.ts';
 import { SchemaPendingError } from '../../serdes/index.ts';
-import { type DropReason, type ProcessingContext, type SourceNode, StreamRecord } from '../../topology/index.ts';
+import {
+  type DropReason,
+  type ProcessingContext,
+  type SourceNode,
+  StreamRecord,
+  type TimestampExtractor,
+} from '../../topology/index.ts';
 import { StreamsError } from '../errors.ts';
 import type { HandlerResponse, UndecodableRecord } from '../options.ts';
 
@@ -125,37 +131,50 @@ export class RecordQueue {
     nowReading(raw.buffer, raw.view);
     try {
       if (raw.keyLength >= 0) key = node.key.read(raw.buffer, raw.keyStart, raw.keyStart + raw.keyLength, topic, 'key');
-      if (raw.valueLength >= 0) {
+      if (raw.valueLength >= 0)
         value = node.value.read(raw.buffer, raw.valueStart, raw.valueStart + raw.valueLength, topic, 'value');
-      } else if (!node.value.nullable) {
-        this.#environment.drop('null-value');
-        return false;
-      }
     } catch (error) {
       if (error instanceof SchemaPendingError) this.pending = error.resolve;
       else this.#undecodable(raw, error);
       return false;
     }
+    // A text of JSON may be null as well: what is null is decided by the value, not by its bytes.
+    if ((value === null || value === undefined) && !node.value.nullable) {
+      this.#environment.drop('null-value');
+      return false;
+    }
     const headers = raw.headerCount === 0 ? NO_HEADERS : raw.headers();
     const record = new SourceRecord(key, value, topic, partition, raw.offset, raw.timestamp, headers);
     if (node.timestamp !== undefined) {
-      const timestamp = node.timestamp(value, record);
-      if (!(timestamp >= 0)) {
-        this.#environment.drop('negative-timestamp');
+      const timestamp = this.#extract(node.timestamp, record);
+      if (!isTimestamp(timestamp)) {
+        this.#environment.drop('invalid-timestamp');
         return false;
       }
       record.timestamp = timestamp;
-    } else if (raw.timestamp < 0) {
+    } else if (!isTimestamp(raw.timestamp)) {
       throw new StreamsError(
         'MILLRACE_RUNTIME_INVALID_TIMESTAMP',
-        `The record at ${topic}-${partition} offset ${raw.offset} has the timestamp ${raw.timestamp}. ` +
+        `The record at ${this.#at(raw)} has the timestamp ${raw.timestamp}. ` +
           'Give the source a timestamp extractor; one that returns a negative number drops the record.',
-        { context: { topic, partition, offset: raw.offset } },
+        { context: this.#place(raw) },
       );
     }
     this.head = record;
     this.headTimestamp = record.timestamp;
     return true;
+  }
+
+  #extract(extractor: TimestampExtractor<unknown>, record: SourceRecord): number {
+    try {
+      return extractor(record.value, record);
+    } catch (error) {
+      throw new StreamsError(
+        'MILLRACE_RUNTIME_PROCESSING',
+        `The timestamp extractor of ${this.node.name} failed on the record at ${this.#at(record)}: ${messageOf(error)}`,
+        { cause: error, context: this.#place(record) },
+      );
+    }
   }
 
   #undecodable(raw: RawRecord, thrown: unknown): void {
@@ -171,14 +190,28 @@ export class RecordQueue {
       headers: raw.headers(),
       error,
     });
-    if (response === 'fail') {
-      throw new StreamsError(
-        'MILLRACE_RUNTIME_DESERIALIZATION',
-        `The record at ${topic}-${partition} offset ${raw.offset} cannot be read: ${error.message} ` +
-          "Set deserializationExceptionHandler to 'continue' to drop such records, and deadLetterTopic to keep them.",
-        { cause: error, context: { topic, partition, offset: raw.offset, node: this.node.name } },
-      );
+    if (response === 'continue') {
+      this.#environment.drop('deserialization');
+      return;
     }
-    this.#environment.drop('deserialization');
+    throw new StreamsError(
+      'MILLRACE_RUNTIME_DESERIALIZATION',
+      `The record at ${this.#at(raw)} cannot be read: ${error.message} ` +
+        "Set deserializationExceptionHandler to 'continue' to drop such records, and deadLetterTopic to keep them.",
+      { cause: error, context: this.#place(raw) },
+    );
   }
+
+  #at({ offset }: { readonly offset: number }): string {
+    return `${this.source.topic}-${this.source.partition} offset ${offset}`;
+  }
+
+  #place({ offset }: { readonly offset: number }): ErrorContext {
+    return { topic: this.source.topic, partition: this.source.partition, offset, node: this.node.name };
+  }
+}
+
+/** Fractions and what lies beyond 2^53 would come out of topics as something else than what went in. */
+function isTimestamp(timestamp: number): boolean {
+  return timestamp >= 0 && Number.isSafeInteger(timestamp);
 }

@@ -3,6 +3,7 @@
  * and runs them through its own instances of the processors, synchronously. Mirrors `StreamTask`.
  */
 import { MillraceError, messageOf } from '../../errors.ts';
+import { SerializationError } from '../../serdes/index.ts';
 import {
   type CacheBudget,
   KeyValueFacade,
@@ -16,6 +17,7 @@ import type {
   AnyProcessor,
   OperatorTime,
   ProcessingContext,
+  ProcessorNode,
   PunctuationType,
   SinkNode,
   StreamRecord,
@@ -78,7 +80,7 @@ export class Task {
   readonly operatorTimes: OperatorTime[] = [];
   readonly options: TaskOptions;
   readonly #nodes = new Map<string, RuntimeNode>();
-  readonly #processors: AnyProcessor[] = [];
+  readonly #processors: { readonly node: string; readonly processor: AnyProcessor }[] = [];
   readonly #facades = new Map<string, KeyValueFacade<unknown, unknown> | WindowFacade<unknown, unknown>>();
   #state!: TaskState<ProcessingContext>;
   #next: RecordQueue | undefined;
@@ -142,8 +144,8 @@ export class Task {
     for (const node of nodes) {
       const context = new NodeContext(this, node);
       if (node.kind === 'processor') {
-        const processor = node.supplier();
-        this.#processors.push(processor);
+        const processor = this.#supplied(node);
+        this.#processors.push({ node: node.name, processor });
         this.#nodes.set(node.name, { name: node.name, context, processor });
       } else if (node.kind === 'sink') {
         this.#nodes.set(node.name, { name: node.name, context, processor: { process: this.#sinkProcess(node) } });
@@ -160,8 +162,15 @@ export class Task {
       for (const parent of node.parents) this.#nodes.get(parent)!.context.addChild(this.#nodes.get(node.name)!);
     }
     let index = 0;
-    for (const node of nodes)
-      if (node.kind === 'processor') this.#processors[index++]!.init?.(this.#nodes.get(node.name)!.context);
+    for (const node of nodes) {
+      if (node.kind !== 'processor') continue;
+      this.currentNode = node.name;
+      try {
+        this.#processors[index++]!.processor.init?.(this.#nodes.get(node.name)!.context);
+      } catch (error) {
+        throw this.#failed('Starting', error);
+      }
+    }
     this.operatorTimes.forEach((time, operator) => {
       time.observedMs = Math.max(time.observedMs, operatorTimesMs[operator] ?? -1);
     });
@@ -221,8 +230,12 @@ export class Task {
     if (!this.isPunctuationDue(type, timeMs)) return;
     this.context = { ...NO_CONTEXT, timestamp: timeMs };
     this.#current = undefined;
-    await this.punctuations.run(type, timeMs);
     this.dirty = true;
+    try {
+      await this.punctuations.run(type, timeMs);
+    } catch (error) {
+      throw this.#failed('A punctuator of', error);
+    }
   }
 
   liveStore(node: string, name: string): LiveStore<unknown, unknown, ProcessingContext> {
@@ -254,11 +267,32 @@ export class Task {
     return facade;
   }
 
-  /** Closes the processors and the state; what is not committed is dropped. */
+  /**
+   * Closes the processors and the state, all of them whatever they throw; what is not committed is dropped.
+   * @throws the first failure
+   */
   async close(): Promise<void> {
-    for (const processor of this.#processors.splice(0)) processor.close?.();
+    let failure: unknown;
+    for (const { node, processor } of this.#processors.splice(0)) {
+      this.currentNode = node;
+      try {
+        processor.close?.();
+      } catch (error) {
+        failure ??= this.#failed('Closing', error);
+      }
+    }
     for (const facade of this.#facades.values()) facade.detach();
     await this.#state.close();
+    if (failure !== undefined) throw failure;
+  }
+
+  #supplied(node: ProcessorNode): AnyProcessor {
+    this.currentNode = node.name;
+    try {
+      return node.supplier();
+    } catch (error) {
+      throw this.#failed('Making', error);
+    }
   }
 
   #selectNext(): void {
@@ -287,23 +321,36 @@ export class Task {
     return (record) => collector.send(node, extract(record.key, record.value, record), record, this.#current, false);
   }
 
+  /** What user code threw, or a serde that refuses a value, with the operator and the record that it was at. */
   #located(error: unknown, queue: RecordQueue | undefined): MillraceError {
-    if (error instanceof MillraceError) return error;
+    const refused = error instanceof SerializationError;
+    if (error instanceof MillraceError && !refused) return error;
     const at =
       queue === undefined
         ? ''
         : ` of the record at ${queue.source.topic}-${queue.source.partition} offset ${this.context.offset}`;
-    const context = { taskId: this.name, node: this.currentNode };
+    const place = { taskId: this.name, node: this.currentNode };
     return new StreamsError(
-      'MILLRACE_RUNTIME_PROCESSING',
+      refused ? 'MILLRACE_RUNTIME_SERIALIZATION' : 'MILLRACE_RUNTIME_PROCESSING',
       `Processing${at} failed in ${this.currentNode} (task ${this.name}): ${messageOf(error)}`,
       {
         cause: error,
         context:
           queue === undefined
-            ? context
-            : { ...context, topic: queue.source.topic, partition: queue.source.partition, offset: this.context.offset },
+            ? place
+            : { ...place, topic: queue.source.topic, partition: queue.source.partition, offset: this.context.offset },
       },
+    );
+  }
+
+  /** Outside of a record's processing. */
+  #failed(doing: string, error: unknown): MillraceError {
+    if (error instanceof MillraceError) return error;
+    const { currentNode: node, name: taskId } = this;
+    return new StreamsError(
+      'MILLRACE_RUNTIME_PROCESSING',
+      `${doing} ${node} failed (task ${taskId}): ${messageOf(error)}`,
+      { cause: error, context: { node, taskId } },
     );
   }
 }
