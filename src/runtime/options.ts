@@ -46,6 +46,7 @@ type NumericOptionName =
   | 'repartitionPurgeIntervalMs'
   | 'windowStoreChangelogAdditionalRetentionMs'
   | 'taskTimeoutMs'
+  | 'metadataMaxAgeMs'
   | 'startTimeoutMs';
 
 const MIB = 1024 * 1024;
@@ -69,6 +70,7 @@ export const NUMERIC_OPTIONS: readonly NumericOption[] = [
     min: 0,
   },
   { name: 'taskTimeoutMs', kafkaName: 'task.timeout.ms', default: 300_000, min: 0 },
+  { name: 'metadataMaxAgeMs', kafkaName: 'metadata.max.age.ms', default: 60_000, min: 1 },
   { name: 'startTimeoutMs', kafkaName: undefined, default: 10_000, min: 0 },
 ];
 
@@ -117,6 +119,8 @@ export interface StreamsOptions {
    * (task.timeout.ms). Default 300000.
    */
   readonly taskTimeoutMs?: number;
+  /** ms between two looks at the cluster's topics for what came, grew or went (metadata.max.age.ms). Default 60000. */
+  readonly metadataMaxAgeMs?: number;
   /** ms that start() tries to reach the cluster. Default 10000. */
   readonly startTimeoutMs?: number;
   /** pino's call shape. Default: nothing is logged. */

@@ -32,8 +32,6 @@ import {
 } from './internal-topics.ts';
 import { decodeMemberInfo, encodeMemberInfo, type MemberInfo, signaturesOf } from './subscription.ts';
 
-/** ms between two looks of the leader at the cluster's topics. */
-const METADATA_MS = 60_000;
 /** ms at the start within which a topic may still appear. */
 const TOPIC_GRACE_MS = 3_000;
 /** Tries to get metadata before the caller hears of it. */
@@ -99,7 +97,7 @@ export class TaskAssignor {
     );
     this.#assigned = planText(tasks, partitionsOf);
     this.#isOutdated = false;
-    this.#nextLookMs = Date.now() + METADATA_MS;
+    this.#nextLookMs = Date.now() + this.#options.metadataMaxAgeMs;
     const assigned = assignTasks(
       tasks,
       members.map(({ memberId, metadata }) => {
@@ -128,7 +126,7 @@ export class TaskAssignor {
   isOutdated(nowMs: number): boolean {
     if (this.#assigned === undefined) return false;
     if (nowMs >= this.#nextLookMs) {
-      this.#nextLookMs = nowMs + METADATA_MS;
+      this.#nextLookMs = nowMs + this.#options.metadataMaxAgeMs;
       void this.#look(this.#assigned);
     }
     return this.#isOutdated;
