@@ -1,8 +1,12 @@
 /** The Processor API's types: what a processor is given and may do. Names are Kafka Streams'. */
 import { type Header, NO_HEADERS } from '../headers.ts';
 import type { AnyStoreDescription, LiveStore, WriteContext } from '../state/index.ts';
+import { TopologyError } from './errors.ts';
 
-/** A record on its way through the topology. Immutable: `with…` gives another one. */
+/**
+ * A record on its way through the topology. Immutable: `with…` gives another one.
+ * @throws TopologyError MILLRACE_TOPOLOGY_INVALID_TIMESTAMP a timestamp that is negative or no whole number
+ */
 export class StreamRecord<K, V> {
   readonly key: K;
   readonly value: V;
@@ -11,6 +15,7 @@ export class StreamRecord<K, V> {
   readonly headers: readonly Header[];
 
   constructor(key: K, value: V, timestamp: number, headers: readonly Header[] = NO_HEADERS) {
+    if (!isTimestamp(timestamp)) throw invalidTimestamp(timestamp);
     this.key = key;
     this.value = value;
     this.timestamp = timestamp;
@@ -32,6 +37,18 @@ export class StreamRecord<K, V> {
   withHeaders(headers: readonly Header[]): StreamRecord<K, V> {
     return new StreamRecord(this.key, this.value, this.timestamp, headers);
   }
+}
+
+/** ms since the epoch as topics hold them. Fractions and what lies beyond 2^53 would come out as something else. */
+export function isTimestamp(timestamp: number): boolean {
+  return timestamp >= 0 && Number.isSafeInteger(timestamp);
+}
+
+function invalidTimestamp(timestamp: number): TopologyError {
+  return new TopologyError(
+    'MILLRACE_TOPOLOGY_INVALID_TIMESTAMP',
+    `A record with the timestamp ${timestamp}: it must be a whole number ≥ 0, ms since the epoch.`,
+  );
 }
 
 /** Where the record being processed came from. During a punctuation there is none. */

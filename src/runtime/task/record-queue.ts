@@ -9,6 +9,7 @@ import { type Header, NO_HEADERS } from '../../headers.ts';
 import { SchemaPendingError } from '../../serdes/index.ts';
 import {
   type DropReason,
+  isTimestamp,
   type ProcessingContext,
   type SourceNode,
   StreamRecord,
@@ -66,7 +67,9 @@ class SourceRecord extends StreamRecord<unknown, unknown> implements ProcessingC
     timestamp: number,
     headers: readonly Header[],
   ) {
-    super(key, value, timestamp, headers);
+    // Judged when the extractor has had its say.
+    super(key, value, 0, headers);
+    this.timestamp = timestamp;
     this.topic = topic;
     this.partition = partition;
     this.offset = offset;
@@ -209,9 +212,4 @@ export class RecordQueue {
   #place({ offset }: { readonly offset: number }): ErrorContext {
     return { topic: this.source.topic, partition: this.source.partition, offset, node: this.node.name };
   }
-}
-
-/** Fractions and what lies beyond 2^53 would come out of topics as something else than what went in. */
-function isTimestamp(timestamp: number): boolean {
-  return timestamp >= 0 && Number.isSafeInteger(timestamp);
 }

@@ -1,0 +1,108 @@
+/** What an assignment follows: topics that come, grow and go, and members of other topologies in the group. */
+import { randomUUID } from 'node:crypto';
+import { Kafka, logLevel } from 'kafkajs';
+import { test as anyTest, expect, inject } from 'vitest';
+import type { EmbeddedKafka } from '../../src/embedded/index.ts';
+import { StreamsBuilder, string, TimeWindows, type Topology } from '../../src/index.ts';
+import { ownKafka, produce, runStreams } from '../support/streams.ts';
+import { waitFor } from '../support/wait.ts';
+
+const test = anyTest.skipIf(inject('brokerKind') === 'apache');
+
+function collecting(topics: string | readonly string[] | RegExp, seen: string[]): Topology {
+  const builder = new StreamsBuilder();
+  builder.stream(topics, { key: string(), value: string() }).forEach((_key, value) => void seen.push(value));
+  return builder.build();
+}
+
+async function withAdmin<T>(kafka: EmbeddedKafka, work: (admin: ReturnType<Kafka['admin']>) => Promise<T>): Promise<T> {
+  const admin = new Kafka({ brokers: kafka.brokers, logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  try {
+    return await work(admin);
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+const options = () => ({ applicationId: `app-${randomUUID()}`, metadataMaxAgeMs: 200 });
+
+test('a topic that is new under a pattern is read without a restart', async () => {
+  const kafka = await ownKafka({ topics: ['p-1'] });
+  const seen: string[] = [];
+  await runStreams(kafka.brokers, collecting(/^p-\d$/, seen), options());
+  kafka.createTopics('p-2');
+  await produce(kafka.brokers, 'p-2', [{ value: 'new' }]);
+  await waitFor(() => seen.includes('new'));
+});
+
+test('a topic that grows beside a larger one is read without a restart', async () => {
+  const kafka = await ownKafka({
+    topics: [
+      { topic: 'large', partitions: 4 },
+      { topic: 'small', partitions: 2 },
+    ],
+  });
+  const seen: string[] = [];
+  await runStreams(kafka.brokers, collecting(['large', 'small'], seen), options());
+  await withAdmin(kafka, (admin) => admin.createPartitions({ topicPartitions: [{ topic: 'small', count: 3 }] }));
+  await produce(kafka.brokers, 'small', [{ value: 'third', partition: 2 }]);
+  await waitFor(() => seen.includes('third'));
+});
+
+test('a topic of a pattern that is deleted does not stop the others', async () => {
+  const kafka = await ownKafka({ topics: ['p-1', 'p-2'] });
+  const seen: string[] = [];
+  const streams = await runStreams(kafka.brokers, collecting(/^p-\d$/, seen), options());
+  await produce(kafka.brokers, 'p-1', [{ value: 'before' }]);
+  await produce(kafka.brokers, 'p-2', [{ value: 'before' }]);
+  await waitFor(() => seen.length === 2);
+  await withAdmin(kafka, (admin) => admin.deleteTopics({ topics: ['p-1'] }));
+  const commits = streams.metrics().commitTotal;
+  await produce(kafka.brokers, 'p-2', [{ value: 'after' }]);
+  await waitFor(() => seen.includes('after') && streams.metrics().commitTotal > commits + 1);
+  await waitFor(() => streams.state === 'RUNNING', 10_000, 'RUNNING');
+});
+
+test('a topic that was read by name and is deleted is told to the handler', async () => {
+  const kafka = await ownKafka({ topics: ['in', 'other'] });
+  const seen: string[] = [];
+  const streams = await runStreams(kafka.brokers, collecting(['in', 'other'], seen), {
+    ...options(),
+    taskTimeoutMs: 1_000,
+  });
+  const errors: Error[] = [];
+  streams.setUncaughtErrorHandler((error) => {
+    errors.push(error);
+    return 'shutdown-client';
+  });
+  await withAdmin(kafka, (admin) => admin.deleteTopics({ topics: ['in'] }));
+  await waitFor(() => streams.state === 'ERROR');
+  expect(errors).toMatchObject([{ code: 'MILLRACE_RUNTIME_TOPIC_MISSING', topic: 'in' }]);
+});
+
+/** Counts per window; another grace makes another store. */
+function windows(grace: number): Topology {
+  const builder = new StreamsBuilder();
+  builder
+    .stream('in', { key: string(), value: string() })
+    .groupByKey()
+    .windowedBy(TimeWindows.of(1_000, { grace }))
+    .count({ name: 'counts' });
+  return builder.build();
+}
+
+test('a rolling upgrade: nobody gets a task that its topology does not know, and the last of the old hands over', async () => {
+  const kafka = await ownKafka({ topics: [{ topic: 'in', partitions: 4 }] });
+  const { applicationId } = options();
+  const tasks = (streams: { windowStores(name: string): unknown[] }): number => streams.windowStores('counts').length;
+  const old = await runStreams(kafka.brokers, windows(0), { applicationId });
+  const alsoOld = await runStreams(kafka.brokers, windows(0), { applicationId });
+  await waitFor(() => tasks(old) === 2 && tasks(alsoOld) === 2);
+  const next = await runStreams(kafka.brokers, windows(60_000), { applicationId });
+  await waitFor(() => tasks(old) + tasks(alsoOld) === 4 && old.state === 'RUNNING' && alsoOld.state === 'RUNNING');
+  expect(tasks(next)).toBe(0);
+  await old.close();
+  await alsoOld.close();
+  await waitFor(() => tasks(next) === 4);
+});
