@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { aborted, atMost, settlesBefore } from '../backoff.ts';
+import { atMost, settlesBefore } from '../backoff.ts';
 import { MillraceError } from '../errors.ts';
 import { decodeAssignment, Fetcher, type Generation, GroupMember, KafkaCluster, Producer } from '../kafka/index.ts';
 import { CacheBudget, type StateStorage } from '../state/index.ts';
@@ -65,7 +65,6 @@ export class StreamThread {
   readonly #bell = new Bell();
   /** Aborts when the thread is to end. */
   readonly #stop = new AbortController();
-  readonly #stopped = aborted(this.#stop.signal);
   /** Aborts when an ending thread has waited long enough for what it would like to finish. */
   readonly #giveUp = new AbortController();
   #giveUpTimer: NodeJS.Timeout | undefined;
@@ -207,7 +206,7 @@ export class StreamThread {
     this.#advanceTasks();
     const now = Date.now();
     const processed = this.#process();
-    const gotSchemas = await this.#fetchSchemas();
+    this.#fetchSchemas();
     await this.#punctuate(now);
     if (this.#budget.isOver) this.#relieve();
     if (now >= this.#nextCommitMs || this.#commitSoon) await this.#commit();
@@ -216,7 +215,7 @@ export class StreamThread {
     if (this.#fetcher.failure !== undefined) throw this.#fetcher.failure;
     if (this.#assignor.isOutdated(now)) this.#member.requestRejoin();
     this.#fetcher.wake();
-    if (processed === 0 && !gotSchemas && !this.#member.needsRejoin && !this.#restorer.hasWork) {
+    if (processed === 0 && !this.#member.needsRejoin && !this.#restorer.hasWork) {
       await this.#bell.wait(Math.max(1, Math.min(POLL_MS, this.#nextCommitMs - Date.now())));
     } else await nextTurn();
   }
@@ -267,24 +266,13 @@ export class StreamThread {
     if (uncommitted > this.#options.maxUncommittedBytes) this.#commitSoon = true;
   }
 
-  /** @returns whether records that waited can be read now */
-  async #fetchSchemas(): Promise<boolean> {
-    let any = false;
+  /** Schemas that records wait for are fetched beside the turn: a registry that is away must not hold up the group. */
+  #fetchSchemas(): void {
     for (const task of this.#tasks.running) {
       for (const queue of task.queues) {
-        if (queue.pending === undefined) continue;
-        // A registry that is away is waited for as long as it takes; the loop must go on saying so.
-        const alive = setInterval(() => this.#member.progress(), 1_000);
-        try {
-          await Promise.race([queue.pending(), this.#stopped]);
-          if (!this.#stop.signal.aborted) queue.fill();
-          any = true;
-        } finally {
-          clearInterval(alive);
-        }
+        if (queue.isPending) void queue.resolvePending()?.then(() => this.#bell.ring());
       }
     }
-    return any;
   }
 
   async #untilDrained(): Promise<void> {

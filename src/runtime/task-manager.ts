@@ -4,6 +4,7 @@
  * that are ready do not wait for the others. Mirrors `TaskManager`.
  */
 import { join } from 'node:path';
+import { settlesBefore } from '../backoff.ts';
 import { partitionKey, type TopicPartition } from '../kafka/index.ts';
 import type { CacheBudget, StateStorage } from '../state/index.ts';
 import type { Topology } from '../topology/index.ts';
@@ -223,8 +224,10 @@ export class TaskManager {
 
   async #start(ready: readonly ManagedTask[], signal: AbortSignal): Promise<void> {
     const assignments = ready.map(({ task, partitions }) => ({ id: task.id, partitions }));
-    const openSources = await this.#options.sources.prepare(assignments, signal);
-    if (signal.aborted) return;
+    const preparing = this.#options.sources.prepare(assignments, signal);
+    // A request on its way may take its time-out: whoever closes a task does not wait for it.
+    if (!(await settlesBefore(preparing, signal))) return;
+    const openSources = await preparing;
     for (const managed of ready) {
       managed.task.initialize(openSources(managed.task, managed.partitions));
       managed.state = 'running';

@@ -117,9 +117,7 @@ function siftDown(heap: Task[], from: number): void {
 
 /** A queue without a head whose records are on their way. */
 function isWaiting(task: Task): boolean {
-  return task.queues.some(
-    (queue) => queue.head === undefined && (queue.pending !== undefined || queue.source.expectsMore),
-  );
+  return task.queues.some((queue) => queue.head === undefined && (queue.isPending || queue.source.expectsMore));
 }
 
 /** Frees cache memory over all tasks: flushes what is dirty, then drops what was not used lately, then what is left. */

@@ -295,8 +295,8 @@ function copyOf(bytes: Uint8Array, start: number, length: number): Buffer | null
 async function resolvePending(task: Task): Promise<boolean> {
   let resolved = false;
   for (const queue of task.queues) {
-    if (queue.pending === undefined) continue;
-    await queue.pending();
+    if (!queue.isPending) continue;
+    await queue.resolvePending();
     queue.fill();
     resolved = true;
   }

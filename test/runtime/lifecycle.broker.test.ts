@@ -23,7 +23,7 @@ beforeAll(async () => {
 
 function reading(action: (value: string) => void = () => {}, from = topic): Topology {
   const builder = new StreamsBuilder();
-  builder.stream(from, { key: string(), value: string() }).forEach((_key, value) => action(value));
+  builder.stream(from, { key: string(), value: string() }).forEach((_key, value) => void action(value));
   return builder.build();
 }
 

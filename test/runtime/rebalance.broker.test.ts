@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
 import { test as anyTest, expect, inject } from 'vitest';
 import type { EmbeddedKafka } from '../../src/embedded/index.ts';
-import { StreamsBuilder, string, TimeWindows, type Topology } from '../../src/index.ts';
-import { ownKafka, produce, runStreams } from '../support/streams.ts';
+import { avro, SchemaRegistry, StreamsBuilder, string, TimeWindows, type Topology } from '../../src/index.ts';
+import { startTestRegistry } from '../support/registry.ts';
+import { closeLater, ownKafka, produce, runStreams } from '../support/streams.ts';
 import { waitFor } from '../support/wait.ts';
 
 const test = anyTest.skipIf(inject('brokerKind') === 'apache');
@@ -105,4 +106,30 @@ test('a rolling upgrade: nobody gets a task that its topology does not know, and
   await old.close();
   await alsoOld.close();
   await waitFor(() => tasks(next) === 4);
+});
+
+test('a member whose records wait for a registry that is away takes part in rebalances', async () => {
+  const kafka = await ownKafka({ topics: [{ topic: 'in', partitions: 2 }] });
+  const registry = await startTestRegistry();
+  closeLater(() => registry.close());
+  const { applicationId } = options();
+  const seen: number[] = [];
+  const topology = (): Topology => {
+    const builder = new StreamsBuilder();
+    const value = avro(new SchemaRegistry({ url: registry.url }), 'int');
+    builder.stream('in', { key: string(), value }).forEach((_key, n) => void seen.push(n));
+    return builder.build();
+  };
+  const id = await new SchemaRegistry({ url: registry.url }).idOf('in-value', '"int"');
+  const record = Buffer.from([0, 0, 0, 0, id, 14]).toString('latin1');
+  registry.fail(503);
+  const one = await runStreams(kafka.brokers, topology(), { applicationId });
+  await produce(kafka.brokers, 'in', [{ value: record, partition: 0 }]);
+  await waitFor(() => registry.requests.some((request) => request.startsWith('GET /schemas')));
+  const two = await runStreams(kafka.brokers, topology(), { applicationId });
+  await waitFor(() => one.state === 'RUNNING' && two.state === 'RUNNING');
+  expect(seen).toEqual([]);
+  registry.fail(undefined);
+  await waitFor(() => seen.length === 1);
+  expect(seen).toEqual([7]);
 });

@@ -14,7 +14,7 @@ const test = anyTest.skipIf(inject('brokerKind') === 'apache');
 function counting(onOther: (value: string) => void = () => {}): Topology {
   const builder = new StreamsBuilder();
   builder.stream('in', { key: string(), value: string() }).groupByKey().count({ name: 'counts' });
-  builder.stream('other', { key: string(), value: string() }).forEach((_key, value) => onOther(value));
+  builder.stream('other', { key: string(), value: string() }).forEach((_key, value) => void onOther(value));
   return builder.build();
 }
 

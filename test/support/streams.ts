@@ -40,6 +40,7 @@ export function newStreams(
     kafka: { brokers: [...brokers] },
     stateDir: temporaryFolder(),
     commitIntervalMs: 100,
+    heartbeatIntervalMs: 100,
     ...options,
   });
   closeLater(() => streams.close());

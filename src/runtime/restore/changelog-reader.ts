@@ -4,7 +4,7 @@
  * rebuilt from the beginning. It is a step of the thread's turn: nothing here waits for a broker, so that other tasks,
  * rebalances and a close go on meanwhile. Mirrors `StoreChangelogReader`.
  */
-import { Backoff } from '../../backoff.ts';
+import { Backoff, settlesBefore } from '../../backoff.ts';
 import { nowReading } from '../../byte-views.ts';
 import { messageOf } from '../../errors.ts';
 import {
@@ -167,10 +167,14 @@ export class ChangelogReader implements TaskRestorer {
       entry.stores = [];
       return;
     }
-    const { starts, ends, configs } = await this.#lookUp(entry, logged);
+    const { signal } = entry.gone;
+    const lookingUp = this.#lookUp(entry, logged);
+    // A request on its way may take its time-out: whoever closes the task does not wait for it.
+    if (!(await settlesBefore(lookingUp, signal))) return;
+    const { starts, ends, configs } = await lookingUp;
     const stores: Restoring[] = [];
     for (const { store, topic, partition } of logged) {
-      if (entry.gone.signal.aborted) return;
+      if (signal.aborted) return;
       const key = partitionKey({ topic, partition });
       const start = starts.get(key)!;
       const end = ends.get(key)!;
@@ -184,7 +188,7 @@ export class ChangelogReader implements TaskRestorer {
         );
         await task.state.wipe(store);
       }
-      if (plan.offset >= end || entry.gone.signal.aborted) continue;
+      if (plan.offset >= end || signal.aborted) continue;
       const buffer = this.#fetch({ topic, partition }, plan.offset);
       stores.push({ store, topic, buffer, from: plan.offset, end, broken: false });
     }
@@ -234,7 +238,7 @@ export class ChangelogReader implements TaskRestorer {
       this.#run(entry, this.#write(entry.task, item));
     } else if (stores.some(isAtEnd) && Date.now() > this.#nextCheckMs) {
       this.#nextCheckMs = Date.now() + CHECK_END_MS;
-      this.#run(entry, this.#checkEnds(stores.filter(isAtEnd)));
+      this.#run(entry, this.#checkEnds(stores.filter(isAtEnd), entry.gone.signal));
     } else if (Date.now() - entry.progressMs > taskTimeoutMs) {
       const { topic, buffer, end } = stores[0]!;
       const where = `at offset ${buffer.position} of ${end} of ${topic}-${buffer.partition}`;
@@ -252,13 +256,12 @@ export class ChangelogReader implements TaskRestorer {
   }
 
   /** A log that ends before the end it had when the task came lost records with its leader: there are no more to wait for. */
-  async #checkEnds(stores: readonly Restoring[]): Promise<void> {
+  async #checkEnds(stores: readonly Restoring[], signal: AbortSignal): Promise<void> {
     try {
-      const ends = await listOffsets(
-        this.#settings.admin,
-        stores.map(({ buffer }) => buffer),
-        'latest',
-      );
+      const partitions = stores.map(({ buffer }) => buffer);
+      const looking = listOffsets(this.#settings.admin, partitions, 'latest');
+      if (!(await settlesBefore(looking, signal))) return;
+      const ends = await looking;
       for (const item of stores) {
         const end = ends.get(partitionKey(item.buffer)) ?? item.end;
         // What was read beyond the end is not in the log any more.

@@ -87,8 +87,10 @@ export class RecordQueue {
   raw: RawRecord | undefined;
   /** Highest timestamp processed: `partition time`, −1 before the first. */
   partitionTimeMs = -1;
-  /** Set while a schema must be fetched before the head can be read. */
-  pending: (() => Promise<void>) | undefined;
+  /** Set while a schema must be fetched before the next record can be read. */
+  #pending: (() => Promise<void>) | undefined;
+  #isResolving = false;
+  #failure: unknown;
   /** Where the task hands its records in: the source's context, looked up once. */
   entry: { forward(record: StreamRecord<unknown, unknown>): void } | undefined;
   readonly #environment: RecordQueueEnvironment;
@@ -104,6 +106,28 @@ export class RecordQueue {
     return this.raw === undefined ? this.source.position : this.raw.offset;
   }
 
+  /** A record waits for its schema: it is on its way. */
+  get isPending(): boolean {
+    return this.#pending !== undefined;
+  }
+
+  /**
+   * Fetches what the next record waits for, by itself: `fill` reads the record afterwards, or throws what the registry
+   * said. @returns when it is worth filling again; undefined where nothing waits, or it is being fetched already
+   */
+  resolvePending(): Promise<void> | undefined {
+    if (this.#pending === undefined || this.#isResolving) return undefined;
+    this.#isResolving = true;
+    return this.#pending()
+      .catch((error: unknown) => {
+        this.#failure = error;
+      })
+      .finally(() => {
+        this.#isResolving = false;
+        this.#pending = undefined;
+      });
+  }
+
   /** Drops the head and reads the next. Hot. @throws what the handler does not let pass */
   advance(): void {
     this.head = undefined;
@@ -112,15 +136,17 @@ export class RecordQueue {
     this.fill();
   }
 
-  /** Reads records until one is fit to be the head. Does nothing where there is a head. */
+  /** Reads records until one is fit to be the head. Does nothing where there is a head, or one waits for its schema. */
   fill(): void {
+    if (this.#pending !== undefined) return;
+    if (this.#failure !== undefined) throw this.#failure;
     while (this.head === undefined) {
-      const raw = this.pending === undefined ? this.source.next() : this.raw;
+      // One that waited for its schema is read again.
+      const raw = this.raw ?? this.source.next();
       if (raw === undefined) return;
       this.raw = raw;
-      this.pending = undefined;
       if (!this.#read(raw)) {
-        if (this.pending !== undefined) return;
+        if (this.#pending !== undefined) return;
         this.raw = undefined;
       }
     }
@@ -137,7 +163,7 @@ export class RecordQueue {
       if (raw.valueLength >= 0)
         value = node.value.read(raw.buffer, raw.valueStart, raw.valueStart + raw.valueLength, topic, 'value');
     } catch (error) {
-      if (error instanceof SchemaPendingError) this.pending = error.resolve;
+      if (error instanceof SchemaPendingError) this.#pending = error.resolve;
       else this.#undecodable(raw, error);
       return false;
     }

@@ -300,7 +300,7 @@ export class Task {
     let next: RecordQueue | undefined;
     let lowest = Number.POSITIVE_INFINITY;
     for (const queue of queues) {
-      if (queue.head === undefined && queue.pending === undefined) queue.fill();
+      if (queue.head === undefined) queue.fill();
       if (queue.headTimestamp < lowest) {
         lowest = queue.headTimestamp;
         next = queue;
