@@ -3,7 +3,15 @@
  * so that the record path allocates nothing but the value itself.
  */
 import type { ByteWriter } from '../bytes.ts';
-import { DeserializationError, SerializationError } from './errors.ts';
+import {
+  asDeserializationError,
+  asSerializationError,
+  DeserializationError,
+  nameOf,
+  SerdeError,
+  SerializationError,
+} from './errors.ts';
+import { isBytes, kindOf } from './kinds.ts';
 import { seenString } from './seen-strings.ts';
 
 /** Which half of a record; Avro subjects are named by it. */
@@ -16,12 +24,18 @@ export interface Serde<T> {
   readonly primitive: boolean;
   /** True where null is among the values (see {@link nullable}). */
   readonly nullable: boolean;
-  /** Appends the value's bytes. Never called with null. @throws SerializationError */
+  /** Appends the value's bytes. Never called with null or undefined, which are null on the wire. @throws SerializationError */
   write(value: T, out: ByteWriter, topic: string, side: Side): void;
-  /** Reads bytes `start` to `end`; what is kept must be copied. @throws DeserializationError, SchemaPendingError */
+  /**
+   * Reads bytes `start` to `end`; what is kept must be copied. Null or undefined is a null value, as if there were no bytes.
+   * @throws DeserializationError, SchemaPendingError
+   */
   read(buffer: Buffer, start: number, end: number, topic: string, side: Side): T;
-  /** Awaited before the first write to a topic: registers or looks up what writing needs. */
-  prepareWrite?(topic: string, side: Side): Promise<void>;
+  /**
+   * Awaited before the first write: registers or looks up what writing needs, so that `write` never waits.
+   * @param topic null: computed from each record, so that none is known in time; asked for behind those that are known
+   */
+  prepareWrite?(topic: string | null, side: Side): Promise<void>;
   /** Serdes with the same token read each other's bytes, e.g. those of some fields of one Avro schema. */
   readonly bytesToken?: object;
   /** Bytes at the end of a key that choosing its partition leaves out. Default 0. */
@@ -38,7 +52,10 @@ export function sharesBytes(reader: Serde<unknown>, writer: Serde<unknown>): boo
 /** The type of a serde's values. */
 export type ValueOf<S> = S extends Serde<infer T> ? T : never;
 
-/** Makes a serde from two plain functions. */
+/**
+ * Makes a serde from two plain functions. What they throw becomes the cause of a SerializationError or
+ * DeserializationError; a SerdeError goes on as it is. Null or undefined from `deserialize` is a null value.
+ */
 export function serde<T>(
   name: string,
   codec: { readonly serialize: (value: T) => Uint8Array; readonly deserialize: (bytes: Buffer) => T },
@@ -48,24 +65,60 @@ export function serde<T>(
     primitive: false,
     nullable: false,
     write(value, out) {
-      out.bytes(codec.serialize(value));
+      let content: unknown;
+      try {
+        content = codec.serialize(value);
+      } catch (error) {
+        throw asSerializationError(name, error);
+      }
+      if (!isBytes(content)) throw new SerializationError(name, `serialize gave ${kindOf(content)} instead of bytes`);
+      out.bytes(content);
     },
-    read: (buffer, start, end) => codec.deserialize(Buffer.from(buffer.subarray(start, end))),
+    read(buffer, start, end) {
+      let value: T;
+      try {
+        value = codec.deserialize(Buffer.from(buffer.subarray(start, end)));
+      } catch (error) {
+        throw asDeserializationError(name, error);
+      }
+      return synchronous(name, value);
+    },
   };
 }
 
+/** A promise would go on as the value, and its rejection would end the process. */
+function synchronous<T>(name: string, value: T): T {
+  if (!(value instanceof Promise)) return value;
+  value.catch(() => undefined);
+  throw new DeserializationError(name, 'it gives a promise, and serdes cannot wait');
+}
+
+const NULLABLES = new WeakMap<object, Serde<unknown>>();
+
 /**
  * Lets null through: a record with a null value arrives as null, as in Kafka Streams, instead of being dropped and
- * counted at the source.
+ * counted at the source. The same serde for the same inner one.
  */
 export function nullable<T>(inner: Serde<T>): Serde<T | null> {
+  if (inner.nullable) return inner as Serde<T | null>;
+  let outer = NULLABLES.get(inner);
+  if (outer === undefined) NULLABLES.set(inner, (outer = nullableOf(inner) as Serde<unknown>));
+  return outer as Serde<T | null>;
+}
+
+/** What the inner serde has, by whatever means (methods of a class too), the outer one has, and nothing else. */
+function nullableOf<T>(inner: Serde<T>): Serde<T | null> {
+  const { bytesToken, unhashedSuffixBytes } = inner;
   return {
-    ...inner,
     name: `nullable(${inner.name})`,
+    primitive: inner.primitive,
     nullable: true,
     write: (value, out, topic, side) => inner.write(value as T, out, topic, side),
     read: (buffer, start, end, topic, side) => inner.read(buffer, start, end, topic, side),
-    sizeOf: (value) => (value === null ? 0 : (inner.sizeOf?.(value) ?? 0)),
+    ...(inner.prepareWrite && { prepareWrite: (topic, side) => inner.prepareWrite!(topic, side) }),
+    ...(inner.sizeOf && { sizeOf: (value) => (value === null ? 0 : inner.sizeOf!(value)) }),
+    ...(bytesToken && { bytesToken }),
+    ...(unhashedSuffixBytes !== undefined && { unhashedSuffixBytes }),
   };
 }
 
@@ -79,7 +132,7 @@ const STRING: Serde<string> = {
   primitive: true,
   nullable: false,
   write(value, out) {
-    if (typeof value !== 'string') throw new SerializationError('string', `a ${typeof value}`);
+    if (typeof value !== 'string') throw new SerializationError('string', kindOf(value));
     out.utf8(value);
   },
   read: (buffer, start, end, _topic, side) =>
@@ -97,6 +150,7 @@ const BYTES: Serde<Buffer> = {
   primitive: false,
   nullable: false,
   write(value, out) {
+    if (!isBytes(value)) throw new SerializationError('bytes', `${kindOf(value)} instead of a Buffer`);
     out.bytes(value);
   },
   read: (buffer, start, end) => Buffer.from(buffer.subarray(start, end)),
@@ -112,7 +166,7 @@ const INTEGER = fixedNumber(
   4,
   (value, out) => out.int32(value),
   (buffer, at) => buffer.readInt32BE(at),
-  Number.isInteger,
+  (value) => (value | 0) === value,
 );
 
 /** 64-bit signed integer within ±2^53, big-endian, as Java's LongSerializer. */
@@ -157,7 +211,8 @@ function fixedNumber(
     primitive: true,
     nullable: false,
     write(value, out) {
-      if (typeof value !== 'number' || !isValid(value)) throw new SerializationError(name, `not a valid ${name}`);
+      if (typeof value !== 'number' || !isValid(value))
+        throw new SerializationError(name, `${kindOf(value)} that is no ${name}`);
       write(value, out);
     },
     read(buffer, start, end) {
@@ -169,25 +224,60 @@ function fixedNumber(
 }
 
 /**
- * JSON text in UTF-8. The type is what the caller says it is unless `parse` checks it.
- * @param parse turns parsed JSON into the value, throwing where it is not one
+ * JSON text in UTF-8. The type is what the caller says it is unless `parse` checks it. Without `parse`, or with the same
+ * one, it is the same serde.
+ *
+ * The text `null` is read as null without asking `parse`, and is a null value: where null may not be, it is dropped as a
+ * record without a value is. It is never written: what JSON would turn into it (NaN, Infinity) is refused.
+ * @param parse turns parsed JSON into the value, throwing where it is not one. What it throws is left out of the error,
+ *   since such messages quote the value; throw a DeserializationError to say more
  */
-export function json<T>(parse: (value: unknown) => T = (value) => value as T): Serde<T> {
+export function json<T>(parse?: (value: unknown) => T): Serde<T> {
+  if (parse === undefined) return JSON_OF_ANYTHING as Serde<T>;
+  let serde = PARSING.get(parse);
+  if (serde === undefined) PARSING.set(parse, (serde = jsonOf(parse) as Serde<unknown>));
+  return serde as Serde<T>;
+}
+
+const PARSING = new WeakMap<object, Serde<unknown>>();
+const JSON_OF_ANYTHING = jsonOf((value) => value);
+
+function jsonOf<T>(parse: (value: unknown) => T): Serde<T> {
   return {
     name: 'json',
     primitive: false,
     nullable: false,
     write(value, out) {
-      const text = JSON.stringify(value);
-      if (text === undefined) throw new SerializationError('json', `a ${typeof value}, which JSON does not have`);
+      let text: string | undefined;
+      try {
+        text = JSON.stringify(value);
+      } catch {
+        // Its message names what it found on the way.
+        throw new SerializationError(
+          'json',
+          'a value that JSON does not have: it holds itself, a bigint or what throws',
+        );
+      }
+      if (text === undefined || text === 'null')
+        throw new SerializationError('json', `${kindOf(value)} that JSON does not have`);
       out.utf8(text);
     },
     read(buffer, start, end) {
+      let parsed: unknown;
       try {
-        return parse(JSON.parse(buffer.toString('utf8', start, end)));
-      } catch (error) {
-        throw new DeserializationError('json', 'not the JSON that is expected here', error);
+        parsed = JSON.parse(buffer.toString('utf8', start, end));
+      } catch {
+        throw new DeserializationError('json', 'not JSON');
       }
+      if (parsed === null) return null as T;
+      let value: T;
+      try {
+        value = parse(parsed);
+      } catch (error) {
+        if (error instanceof SerdeError) throw error;
+        throw new DeserializationError('json', `not the JSON that is expected here (${nameOf(error)})`);
+      }
+      return synchronous('json', value);
     },
   };
 }
