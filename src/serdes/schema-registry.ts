@@ -5,7 +5,7 @@
 import { Backoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import { type Logger, silentLogger } from '../logger.ts';
-import { RegistryError } from './errors.ts';
+import { RegistryError, SerdeOptionError } from './errors.ts';
 import { exchange, type HttpAnswer } from './http-exchange.ts';
 
 export interface SchemaRegistryOptions {
@@ -37,17 +37,30 @@ export class SchemaRegistry {
   readonly #schemas = new Map<number, Promise<string | undefined>>();
   readonly #tokens = new Map<string, object>();
 
+  /** @throws SerdeOptionError */
   constructor(options: SchemaRegistryOptions) {
-    const { auth: given, url, ca, ...rest } = options;
-    const address = new URL(url);
-    const { username, password } = address;
-    const auth =
-      username === '' ? given : { username: decodeURIComponent(username), password: decodeURIComponent(password) };
+    const {
+      url,
+      ca,
+      autoRegister = true,
+      timeoutMs = 10_000,
+      unknownIdTtlMs = 60_000,
+      logger = silentLogger,
+    } = options;
+    const address = addressOf(url);
+    const auth = loginOf(address) ?? options.auth;
     address.username = '';
     address.password = '';
     this.#address = address.href.replace(/\/$/, '');
     this.#ca = ca;
-    this.#options = { autoRegister: true, timeoutMs: 10_000, unknownIdTtlMs: 60_000, logger: silentLogger, ...rest };
+    for (const [name, value, least] of [
+      ['timeoutMs', timeoutMs, 1],
+      ['unknownIdTtlMs', unknownIdTtlMs, 0],
+    ] as const) {
+      if (!(Number.isSafeInteger(value) && value >= least && value < 2 ** 32))
+        throw new SerdeOptionError(`SchemaRegistry: ${name} is ${value}; it must be a whole number ≥ ${least} of ms.`);
+    }
+    this.#options = { autoRegister, timeoutMs, unknownIdTtlMs, logger };
     this.#authorization = auth && `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}`;
   }
 
@@ -86,7 +99,9 @@ export class SchemaRegistry {
       this.#unknownIds.set(id, Date.now() + this.#options.unknownIdTtlMs);
       return undefined;
     }
-    return String(answer['schema']);
+    const { schema } = answer;
+    if (typeof schema !== 'string') throw this.#strange('a schema');
+    return schema;
   }
 
   /** The id under which the subject has this schema; registers it where that is allowed. */
@@ -94,7 +109,7 @@ export class SchemaRegistry {
     const path = `/subjects/${encodeURIComponent(subject)}`;
     if (this.#options.autoRegister) {
       const answer = await this.#request('POST', `${path}/versions`, { schema }, []);
-      return Number(answer!['id']);
+      return this.#id(answer!);
     }
     const answer = await this.#request('POST', path, { schema }, [404]);
     if (answer === undefined) {
@@ -104,7 +119,20 @@ export class SchemaRegistry {
         404,
       );
     }
-    return Number(answer['id']);
+    return this.#id(answer);
+  }
+
+  #id({ id }: Record<string, unknown>): number {
+    if (!(Number.isInteger(id) && Number(id) >= 0 && Number(id) < 2 ** 31)) throw this.#strange('an id');
+    return Number(id);
+  }
+
+  #strange(lacking: string): RegistryError {
+    return new RegistryError(
+      'MILLRACE_SERDES_REGISTRY_REFUSED',
+      `What answers at ${this.#address} is not a schema registry: an answer without ${lacking}. Check the address.`,
+      200,
+    );
   }
 
   /** One attempt. @throws RegistryError, retriable where the registry is away or failing */
@@ -174,6 +202,23 @@ export class SchemaRegistry {
         await backoff.wait();
       }
     }
+  }
+}
+
+/** @throws SerdeOptionError, without the address: a login may be in it */
+function addressOf(url: string): URL {
+  const address = URL.canParse(url) ? new URL(url) : undefined;
+  if (address?.protocol === 'http:' || address?.protocol === 'https:') return address;
+  throw new SerdeOptionError('SchemaRegistry: url must be an http or https address, e.g. http://localhost:8081.');
+}
+
+/** @returns undefined where there is none in the address */
+function loginOf({ username, password }: URL): SchemaRegistryOptions['auth'] {
+  if (username === '') return undefined;
+  try {
+    return { username: decodeURIComponent(username), password: decodeURIComponent(password) };
+  } catch {
+    throw new SerdeOptionError('SchemaRegistry: the user name or password in url has a % that starts no escape.');
   }
 }
 

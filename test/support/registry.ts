@@ -16,6 +16,8 @@ export interface TestRegistry {
 
 export async function startTestRegistry(): Promise<TestRegistry> {
   const schemas: string[] = [];
+  /** `subject id` for each schema that a subject has. */
+  const registered = new Set<string>();
   const requests: string[] = [];
   let failing: number | undefined;
   const idOf = (schema: string): number => {
@@ -42,8 +44,13 @@ export async function startTestRegistry(): Promise<TestRegistry> {
           : answer(200, { schema });
       }
       const subject = request.url?.match(/^\/subjects\/([^/]+)(\/versions)?$/);
-      if (subject && request.method === 'POST')
-        return answer(200, { id: idOf((JSON.parse(body) as { schema: string }).schema) });
+      if (subject && request.method === 'POST') {
+        const id = idOf((JSON.parse(body) as { schema: string }).schema);
+        if (subject[2] !== undefined) registered.add(`${subject[1]} ${id}`);
+        return registered.has(`${subject[1]} ${id}`)
+          ? answer(200, { id })
+          : answer(404, { error_code: 40403, message: 'Schema not found' });
+      }
       return answer(404, { error_code: 404, message: 'not found' });
     });
   });
