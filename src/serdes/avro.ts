@@ -1,55 +1,80 @@
 /**
- * Avro in the Confluent wire format, by avsc:
+ * Avro in the Confluent wire format:
  *
  *     00 | schema id int32 | Avro binary
  *
  * Reading goes from the writer's schema, by its id, to the serde's own; a schema with fewer fields reads faster. An id
- * not seen before makes `read` throw SchemaPendingError, whose `resolve` fetches it; the record is then read again.
+ * not seen before makes `read` throw SchemaPendingError, whose `resolve` fetches it; the record is then read again. The id
+ * to write with is looked up before the first write, so that writing never waits.
+ *
+ * Schemas are parsed by avsc; values are read and written by code of our own (avro-reader.ts, avro-writer.ts).
  */
-import avsc from 'avsc';
 import type { ByteWriter } from '../bytes.ts';
 import { messageOf } from '../errors.ts';
-import { type AvroReader, compileAvroCheck, compileAvroReader } from './avro-reader.ts';
+import { type AvroReader, compileAvroReader } from './avro-reader.ts';
+import { type AvroNode, nameOf, parseSchema, projection } from './avro-schema.ts';
 import type { AvroFields, AvroRecordSchema, AvroSchema, AvroType } from './avro-types.ts';
-import { DeserializationError, SchemaPendingError, SerializationError } from './errors.ts';
+import { type AvroWriter, compileAvroWriter } from './avro-writer.ts';
+import {
+  asSerializationError,
+  DeserializationError,
+  RegistryError,
+  SchemaPendingError,
+  SerializationError,
+} from './errors.ts';
 import type { SchemaRegistry } from './schema-registry.ts';
 import type { Serde, Side } from './serde.ts';
 
 const MAGIC = 0;
 const PREFIX_BYTES = 5;
 
-interface AvscReader {
-  readonly resolver: avsc.Resolver;
-  readonly check: AvroReader;
-}
-
 /** How records of one writer's schema are read. */
-type Reader = { readonly compiled: AvroReader } | AvscReader | { readonly incompatible: string };
+type Reader = { readonly compiled: AvroReader } | { readonly incompatible: string };
 
-/** A serde for values of an Avro schema; the type follows from a schema written `as const`. */
+/** Serdes by registry and schema: the same object for the same description, so that sources of one topic can be compared. */
+const SERDES = new WeakMap<SchemaRegistry, Map<string, AvroSerde<unknown>>>();
+
+/**
+ * A serde for values of an Avro schema; the type follows from a schema written `as const`. The same registry and the same
+ * schema give the same serde.
+ *
+ * The schema is registered (or looked up, without `autoRegister`) under the subject `<topic>-key` or `<topic>-value` before
+ * anything is written: TopicNameStrategy, as Confluent's serializer does at its first record. Where a sink computes its topic
+ * from the record, that subject is not known in time; then it is the name of the record, as by RecordNameStrategy. The id, and
+ * with it what readers see, is the same under either.
+ * @throws SchemaError the schema is none
+ */
 export function avro<const S extends AvroSchema>(registry: SchemaRegistry, schema: S): Serde<AvroType<S>> {
-  return new AvroSerde<AvroType<S>>(registry, schema, schema);
+  return serdeFor<AvroType<S>>(registry, schema, schema);
 }
 
 /**
  * A serde that reads only some fields of a record: the others are skipped, which is faster. Into a repartition topic the
  * bytes of a record that was read by another serde of the same schema go as they came; what is encoded anew has these
- * fields only.
+ * fields only. The same registry, schema and fields give the same serde.
+ * @throws SchemaError the schema is no record, or has no such field
  */
 export function avroFields<const S extends AvroRecordSchema, F extends S['fields'][number]['name']>(
   registry: SchemaRegistry,
   schema: S,
   ...fields: readonly F[]
 ): Serde<AvroFields<S, F>> {
-  return new AvroSerde<AvroFields<S, F>>(registry, projection(schema, fields), schema as unknown as AvroSchema);
+  return serdeFor<AvroFields<S, F>>(registry, projection(schema, fields), schema);
 }
 
-function projection(schema: unknown, fields: readonly string[]): AvroSchema {
-  const record = schema as { readonly fields: readonly { readonly name: string }[] };
-  return {
-    ...(schema as object),
-    fields: record.fields.filter(({ name }) => fields.includes(name)),
-  } as unknown as AvroSchema;
+/** @param whole the schema that this one has some fields of, or the same */
+function serdeFor<T>(registry: SchemaRegistry, schema: unknown, whole: unknown): Serde<T> {
+  let serdes = SERDES.get(registry);
+  if (serdes === undefined) SERDES.set(registry, (serdes = new Map()));
+  const text = JSON.stringify(schema);
+  const wholeText = JSON.stringify(whole);
+  const description = `${text}\n${wholeText}`;
+  let serde = serdes.get(description);
+  if (serde === undefined) {
+    serde = new AvroSerde(registry, parseSchema(schema), text, registry.tokenOf(wholeText));
+    serdes.set(description, serde);
+  }
+  return serde as AvroSerde<T>;
 }
 
 class AvroSerde<T> implements Serde<T> {
@@ -58,10 +83,15 @@ class AvroSerde<T> implements Serde<T> {
   readonly nullable = false;
   readonly bytesToken: object;
   readonly #registry: SchemaRegistry;
-  readonly #type: avsc.Type;
+  readonly #type: AvroNode;
   readonly #schemaText: string;
   readonly #readers = new Map<number, Reader>();
-  readonly #writerIds = new Map<string, number>();
+  /** By subject. */
+  readonly #preparing = new Map<string, Promise<number>>();
+  readonly #writerIds: Readonly<Record<Side, Map<string, number>>> = { key: new Map(), value: new Map() };
+  /** Of the schema under whatever subject: an id stands for a schema. */
+  #anyWriterId = -1;
+  #encode: AvroWriter | undefined;
   // One schema and one topic after the other is the usual case: remembered apart from the maps.
   #lastId = -1;
   #lastReader: Reader | undefined;
@@ -69,38 +99,56 @@ class AvroSerde<T> implements Serde<T> {
   #lastSide: Side | undefined;
   #lastWriterId = -1;
 
-  /** @param whole the schema that this one has some fields of, or the same */
-  constructor(registry: SchemaRegistry, schema: AvroSchema, whole: AvroSchema) {
+  constructor(registry: SchemaRegistry, type: AvroNode, schemaText: string, token: object) {
     this.#registry = registry;
-    this.bytesToken = registry.tokenOf(JSON.stringify(whole));
-    this.#type = avsc.Type.forSchema(schema as avsc.Schema);
-    this.#schemaText = JSON.stringify(schema);
-    this.name = `avro(${this.#type.branchName ?? 'unnamed'})`;
+    this.#type = type;
+    this.#schemaText = schemaText;
+    this.bytesToken = token;
+    this.name = `avro(${nameOf(type)})`;
   }
 
-  async prepareWrite(topic: string, side: Side): Promise<void> {
-    const subject = `${topic}-${side}`;
-    if (this.#writerIds.has(subject)) return;
-    const id = await this.#registry.idOf(subject, this.#schemaText);
-    this.#writerIds.set(subject, id);
-    this.#readers.set(id, this.#readerFor(this.#type));
+  async prepareWrite(topic: string | null, side: Side): Promise<void> {
+    if (topic !== null) {
+      if (!this.#writerIds[side].has(topic)) this.#writerIds[side].set(topic, await this.#idOf(`${topic}-${side}`));
+      return;
+    }
+    try {
+      await this.#idOf(nameOf(this.#type));
+    } catch (error) {
+      // Registered for another topic is good enough where registering is off.
+      const isKnown = this.#anyWriterId >= 0 && error instanceof RegistryError && error.status === 404;
+      if (!isKnown) throw error;
+    }
+  }
+
+  /** Asked for once, however many threads wait for it. */
+  #idOf(subject: string): Promise<number> {
+    let id = this.#preparing.get(subject);
+    if (id === undefined) {
+      id = this.#registry.idOf(subject, this.#schemaText).then((known) => {
+        this.#anyWriterId = known;
+        this.#lastTopic = undefined;
+        if (!this.#readers.has(known)) this.#readers.set(known, this.#readerFor(this.#type));
+        return known;
+      });
+      this.#preparing.set(subject, id);
+      id.catch(() => this.#preparing.delete(subject));
+    }
+    return id;
   }
 
   write(value: T, out: ByteWriter, topic: string, side: Side): void {
     if (topic !== this.#lastTopic || side !== this.#lastSide) this.#selectWriter(topic, side);
+    const start = out.position;
     out.int8(MAGIC).int32(this.#lastWriterId);
-    out.ensure(64);
     try {
-      const end = this.#type.encode(value, out.buffer, out.position);
-      if (end >= 0) {
-        out.position = end;
-        return;
-      }
-      // Did not fit: a negative result tells how many bytes were missing.
-      out.ensure(out.buffer.length - out.position - end);
-      out.position = this.#type.encode(value, out.buffer, out.position);
+      (this.#encode ??= compileAvroWriter(this.name, this.#type))(value, out);
     } catch (error) {
-      throw new SerializationError(this.name, messageOf(error), error);
+      out.position = start;
+      // The rest can only be the user's: a property that is a getter.
+      throw error instanceof RangeError
+        ? new SerializationError(this.name, 'the value is too large, has too many levels, or holds itself')
+        : asSerializationError(this.name, error);
     }
   }
 
@@ -111,20 +159,8 @@ class AvroSerde<T> implements Serde<T> {
     const id =
       ((buffer[start + 1]! << 24) | (buffer[start + 2]! << 16) | (buffer[start + 3]! << 8) | buffer[start + 4]!) >>> 0;
     const reader = id === this.#lastId ? this.#lastReader! : this.#selectReader(id);
-    if ('compiled' in reader) return reader.compiled(buffer, start + PREFIX_BYTES, end) as T;
     if ('incompatible' in reader) throw new DeserializationError(this.name, reader.incompatible);
-    return this.#decode(buffer, start + PREFIX_BYTES, end, reader);
-  }
-
-  /** By avsc, once the check has passed: its own reader loops on hostile counts. */
-  #decode(buffer: Buffer, start: number, end: number, { check, resolver }: AvscReader): T {
-    try {
-      check(buffer, start, end);
-      return this.#type.decode(buffer, start, resolver).value as T;
-    } catch (error) {
-      if (error instanceof DeserializationError) throw error;
-      throw new DeserializationError(this.name, messageOf(error), error);
-    }
+    return reader.compiled(buffer, start + PREFIX_BYTES, end) as T;
   }
 
   #selectReader(id: number): Reader {
@@ -143,28 +179,22 @@ class AvroSerde<T> implements Serde<T> {
     const text = await this.#registry.schemaById(id);
     if (text === undefined || this.#readers.has(id)) return;
     try {
-      const writer = avsc.Type.forSchema(JSON.parse(text) as avsc.Schema);
-      this.#readers.set(id, this.#readerFor(writer));
+      this.#readers.set(id, this.#readerFor(parseSchema(JSON.parse(text))));
     } catch (error) {
-      this.#readers.set(id, { incompatible: `schema ${id} cannot be read as this one: ${messageOf(error)}` });
+      this.#readers.set(id, { incompatible: `schema ${id} is not understood (${messageOf(error)})` });
     }
   }
 
-  #readerFor(writer: avsc.Type): Reader {
-    const compiled = compileAvroReader(this.name, writer, this.#type);
-    if (compiled !== undefined) return { compiled };
-    const check = compileAvroCheck(this.name, writer);
-    if (check === undefined) return { incompatible: 'its schema has a type that is not read here' };
-    return { resolver: this.#type.createResolver(writer), check };
+  #readerFor(writer: AvroNode): Reader {
+    return { compiled: compileAvroReader(this.name, writer, this.#type) };
   }
 
   #selectWriter(topic: string, side: Side): void {
-    // A topic computed per record: the id of the same schema under another subject is the same.
-    const id = this.#writerIds.get(`${topic}-${side}`) ?? this.#writerIds.values().next().value;
-    if (id === undefined) {
+    const id = this.#writerIds[side].get(topic) ?? this.#anyWriterId;
+    if (id < 0) {
       throw new SerializationError(
         this.name,
-        `the schema id for ${topic} is not known; prepareWrite('${topic}', '${side}') was not awaited`,
+        `the schema id for ${topic} is not known; await prepareWrite('${topic}', '${side}') first, with null where the topic is computed`,
       );
     }
     this.#lastTopic = topic;
