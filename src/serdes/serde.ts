@@ -116,7 +116,7 @@ function nullableOf<T>(inner: Serde<T>): Serde<T | null> {
     write: (value, out, topic, side) => inner.write(value as T, out, topic, side),
     read: (buffer, start, end, topic, side) => inner.read(buffer, start, end, topic, side),
     ...(inner.prepareWrite && { prepareWrite: (topic, side) => inner.prepareWrite!(topic, side) }),
-    ...(inner.sizeOf && { sizeOf: (value) => (value === null ? 0 : inner.sizeOf!(value)) }),
+    ...(inner.sizeOf && { sizeOf: (value) => (value === null || value === undefined ? 0 : inner.sizeOf!(value)) }),
     ...(bytesToken && { bytesToken }),
     ...(unhashedSuffixBytes !== undefined && { unhashedSuffixBytes }),
   };

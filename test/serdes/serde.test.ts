@@ -291,6 +291,7 @@ describe('a serde around another', () => {
 
   test('null has no size, and a serde that cannot tell sizes tells none', () => {
     expect(nullable(string()).sizeOf!(null)).toBe(0);
+    expect(nullable(string()).sizeOf!(undefined as never)).toBe(0);
     expect(nullable(string()).sizeOf!('four')).toBe(string().sizeOf!('four'));
     expect(nullable(json()).sizeOf).toBeUndefined();
   });
