@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { settlesBefore } from '../backoff.ts';
 import { partitionKey, type TopicPartition } from '../kafka/index.ts';
 import type { CacheBudget, StateStorage } from '../state/index.ts';
-import type { Topology } from '../topology/index.ts';
+import type { AnySerde, Topology } from '../topology/index.ts';
 import { sourceTopics, type TopicNames } from './assignment/internal-topics.ts';
 import type { Metrics } from './metrics.ts';
 import type { HandlerResponse, UndecodableRecord } from './options.ts';
@@ -97,21 +97,29 @@ export class TaskManager {
     return this.#running.length === this.#tasks.size;
   }
 
-  /** Serdes of sinks and stores learn what they write with. To be awaited before the first task is opened. */
+  /**
+   * Serdes of sinks and stores learn what they write with. To be awaited before the first task is opened. Sinks that compute
+   * their topic come last: what is known for another topic will do for them where registering is off.
+   */
   async prepareSerdes(): Promise<void> {
     const { topology, names } = this.#options;
-    for (const sub of topology.subTopologies) {
-      for (const sink of sub.sinks) {
-        if (typeof sink.topic !== 'string') continue;
-        const topic = names.topic(sink.topic);
-        await sink.key.prepareWrite?.(topic, 'key');
-        await sink.value.prepareWrite?.(topic, 'value');
-      }
-      for (const store of sub.stores) {
-        const topic = names.changelog(store) ?? store.name;
-        await store.key.prepareWrite?.(topic, 'key');
-        await store.value.prepareWrite?.(topic, 'value');
-      }
+    const sinks = topology.subTopologies.flatMap((sub) => sub.sinks);
+    const written: { readonly topic: string | null; readonly key: AnySerde; readonly value: AnySerde }[] = [
+      ...sinks.flatMap(({ topic, key, value }) =>
+        typeof topic === 'string' ? [{ topic: names.topic(topic), key, value }] : [],
+      ),
+      ...topology.subTopologies.flatMap(({ stores }) =>
+        stores.map((store) => ({
+          topic: names.changelog(store) ?? store.name,
+          key: store.key as AnySerde,
+          value: store.value as AnySerde,
+        })),
+      ),
+      ...sinks.flatMap(({ topic, key, value }) => (typeof topic === 'string' ? [] : [{ topic: null, key, value }])),
+    ];
+    for (const { topic, key, value } of written) {
+      await key.prepareWrite?.(topic, 'key');
+      await value.prepareWrite?.(topic, 'value');
     }
   }
 

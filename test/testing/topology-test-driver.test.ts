@@ -33,3 +33,20 @@ test('a store whose serde writes with a schema is prepared', async () => {
   await input.pipeInput('k', 'b');
   expect(driver.keyValueStore<string, { text: string }>('totals').get('k')).toEqual({ text: 'ab' });
 });
+
+test('a sink that computes its topic is prepared', async () => {
+  registry = await startTestRegistry();
+  const serde = avro(new SchemaRegistry({ url: registry.url }), {
+    type: 'record',
+    name: 'Text',
+    fields: [{ name: 'text', type: 'string' }],
+  } as const);
+  const builder = new StreamsBuilder();
+  builder
+    .stream('in', { key: string(), value: string() })
+    .mapValues((text) => ({ text }))
+    .to((_key, { text }) => `out-${text}`, { key: string(), value: serde });
+  driver = await TopologyTestDriver.create(builder.build());
+  await driver.inputTopic('in', string(), string()).pipeInput('k', 'a');
+  expect(driver.outputTopic('out-a', string(), serde).readKeyValues()).toEqual([['k', { text: 'a' }]]);
+});
