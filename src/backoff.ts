@@ -1,4 +1,5 @@
-/** Waiting between tries: exponential, with jitter, and interruptible by an AbortSignal. */
+/** Waiting: between tries, exponential, with jitter; and for promises, within bounds that AbortSignals set. */
+import { setMaxListeners } from 'node:events';
 
 export interface BackoffOptions {
   /** ms before the first repetition. Default 100. */
@@ -35,6 +36,13 @@ export class Backoff {
   wait(signal?: AbortSignal): Promise<void> {
     return delay(this.nextMs(), signal);
   }
+}
+
+/** An AbortController whose signal any number may wait for: Node warns of a leak from eleven on. */
+export function abortController(): AbortController {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  return controller;
 }
 
 /** Resolves after `ms`, or at once when the signal aborts. */

@@ -7,7 +7,7 @@
  * which nobody else can have had it; where one was missed, or the member's id changed, it is lost. A loss is remembered
  * until the hook was told.
  */
-import { aborted, atMost, Backoff } from '../backoff.ts';
+import { abortController, aborted, atMost, Backoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { ErrorCode, errorName, KafkaError, KafkaProtocolError } from './errors.ts';
@@ -65,7 +65,7 @@ export class GroupMember {
   readonly #leaveCluster: KafkaCluster;
   readonly #options: Required<GroupMemberOptions>;
   readonly #hooks: GroupHooks;
-  readonly #stop = new AbortController();
+  readonly #stop = abortController();
   readonly #stopped = aborted(this.#stop.signal);
   #memberId = '';
   #state: 'unjoined' | 'stable' | 'rebalancing' = 'unjoined';
@@ -171,7 +171,7 @@ export class GroupMember {
       this.lose();
     }
     await this.#tellLoss();
-    const losing = new AbortController();
+    const losing = abortController();
     const { groupId } = this.#options;
     this.#held = { generation: { groupId, generationId, memberId: this.#memberId, lost: losing.signal }, losing };
     this.#state = 'stable';

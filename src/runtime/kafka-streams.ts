@@ -1,5 +1,5 @@
 /** An application at work: starts, watches and stops the stream thread. Mirrors `KafkaStreams`. */
-import { Backoff, settlesBefore } from '../backoff.ts';
+import { abortController, Backoff, settlesBefore } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import {
   KeyValueFacade,
@@ -33,7 +33,7 @@ export class KafkaStreams {
   readonly #storage: StateStorage;
   readonly #metrics = new Metrics();
   readonly #lifecycle: Lifecycle;
-  readonly #stop = new AbortController();
+  readonly #stop = abortController();
   #restoreListener: RestoreListener | undefined;
   #uncaught: (error: Error) => UncaughtErrorResponse = () => 'shutdown-client';
   #thread: StreamThread | undefined;

@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { atMost, settlesBefore } from '../backoff.ts';
+import { abortController, atMost, settlesBefore } from '../backoff.ts';
 import { MillraceError } from '../errors.ts';
 import { decodeAssignment, Fetcher, type Generation, GroupMember, KafkaCluster, Producer } from '../kafka/index.ts';
 import { CacheBudget, type StateStorage } from '../state/index.ts';
@@ -64,9 +64,9 @@ export class StreamThread {
   readonly #member: GroupMember;
   readonly #bell = new Bell();
   /** Aborts when the thread is to end. */
-  readonly #stop = new AbortController();
+  readonly #stop = abortController();
   /** Aborts when an ending thread has waited long enough for what it would like to finish. */
-  readonly #giveUp = new AbortController();
+  readonly #giveUp = abortController();
   #giveUpTimer: NodeJS.Timeout | undefined;
   #generation: Generation | undefined;
   #isRunning = false;
@@ -166,7 +166,7 @@ export class StreamThread {
     await this.#admin.connect(this.#options.startTimeoutMs);
     await this.#assignor.checkTopics();
     await this.#producer.start();
-    await this.#tasks.prepareSerdes();
+    await this.#tasks.prepareSerdes(this.#stop.signal);
     await this.#fetcher.start();
   }
 
@@ -270,7 +270,7 @@ export class StreamThread {
   #fetchSchemas(): void {
     for (const task of this.#tasks.running) {
       for (const queue of task.queues) {
-        if (queue.isPending) void queue.resolvePending()?.then(() => this.#bell.ring());
+        if (queue.isPending) void queue.resolvePending(this.#stop.signal)?.then(() => this.#bell.ring());
       }
     }
   }

@@ -4,7 +4,7 @@
  * that are ready do not wait for the others. Mirrors `TaskManager`.
  */
 import { join } from 'node:path';
-import { settlesBefore } from '../backoff.ts';
+import { abortController, settlesBefore } from '../backoff.ts';
 import { partitionKey, type TopicPartition } from '../kafka/index.ts';
 import type { CacheBudget, StateStorage } from '../state/index.ts';
 import type { AnySerde, Topology } from '../topology/index.ts';
@@ -100,8 +100,9 @@ export class TaskManager {
   /**
    * Serdes of sinks and stores learn what they write with. To be awaited before the first task is opened. Sinks that compute
    * their topic come last: what is known for another topic will do for them where registering is off.
+   * @param signal ends the wait for a registry that is away
    */
-  async prepareSerdes(): Promise<void> {
+  async prepareSerdes(signal?: AbortSignal): Promise<void> {
     const { topology, names } = this.#options;
     const sinks = topology.subTopologies.flatMap((sub) => sub.sinks);
     const written: { readonly topic: string | null; readonly key: AnySerde; readonly value: AnySerde }[] = [
@@ -118,8 +119,8 @@ export class TaskManager {
       ...sinks.flatMap(({ topic, key, value }) => (typeof topic === 'string' ? [] : [{ topic: null, key, value }])),
     ];
     for (const { topic, key, value } of written) {
-      await key.prepareWrite?.(topic, 'key');
-      await value.prepareWrite?.(topic, 'value');
+      await key.prepareWrite?.(topic, 'key', signal);
+      await value.prepareWrite?.(topic, 'value', signal);
     }
   }
 
@@ -168,7 +169,7 @@ export class TaskManager {
     if (this.#starting !== undefined) return;
     const ready = [...this.#tasks.values()].filter(({ state }) => state === 'starting');
     if (ready.length === 0) return;
-    const giveUp = new AbortController();
+    const giveUp = abortController();
     const done = this.#start(ready, giveUp.signal)
       .catch((error: unknown) => {
         // One of them has gone; the others are started with the next step.

@@ -87,7 +87,7 @@ class AvroSerde<T> implements Serde<T> {
   readonly #schemaText: string;
   readonly #readers = new Map<number, Reader>();
   /** By subject. */
-  readonly #preparing = new Map<string, Promise<number>>();
+  readonly #ids = new Map<string, number>();
   readonly #writerIds: Readonly<Record<Side, Map<string, number>>> = { key: new Map(), value: new Map() };
   /** Of the schema under whatever subject: an id stands for a schema. */
   #anyWriterId = -1;
@@ -107,13 +107,14 @@ class AvroSerde<T> implements Serde<T> {
     this.name = `avro(${nameOf(type)})`;
   }
 
-  async prepareWrite(topic: string | null, side: Side): Promise<void> {
+  async prepareWrite(topic: string | null, side: Side, signal?: AbortSignal): Promise<void> {
     if (topic !== null) {
-      if (!this.#writerIds[side].has(topic)) this.#writerIds[side].set(topic, await this.#idOf(`${topic}-${side}`));
+      const ids = this.#writerIds[side];
+      if (!ids.has(topic)) ids.set(topic, await this.#idOf(`${topic}-${side}`, signal));
       return;
     }
     try {
-      await this.#idOf(nameOf(this.#type));
+      await this.#idOf(nameOf(this.#type), signal);
     } catch (error) {
       // Registered for another topic is good enough where registering is off.
       const isKnown = this.#anyWriterId >= 0 && error instanceof RegistryError && error.status === 404;
@@ -121,18 +122,15 @@ class AvroSerde<T> implements Serde<T> {
     }
   }
 
-  /** Asked for once, however many threads wait for it. */
-  #idOf(subject: string): Promise<number> {
-    let id = this.#preparing.get(subject);
+  /** Asked for once a subject. */
+  async #idOf(subject: string, signal: AbortSignal | undefined): Promise<number> {
+    let id = this.#ids.get(subject);
     if (id === undefined) {
-      id = this.#registry.idOf(subject, this.#schemaText).then((known) => {
-        this.#anyWriterId = known;
-        this.#lastTopic = undefined;
-        if (!this.#readers.has(known)) this.#readers.set(known, this.#readerFor(this.#type));
-        return known;
-      });
-      this.#preparing.set(subject, id);
-      id.catch(() => this.#preparing.delete(subject));
+      id = await this.#registry.idOf(subject, this.#schemaText, signal);
+      this.#ids.set(subject, id);
+      this.#anyWriterId = id;
+      this.#lastTopic = undefined;
+      if (!this.#readers.has(id)) this.#readers.set(id, this.#readerFor(this.#type));
     }
     return id;
   }
@@ -166,7 +164,7 @@ class AvroSerde<T> implements Serde<T> {
   #selectReader(id: number): Reader {
     let reader = this.#readers.get(id);
     if (reader === undefined) {
-      if (!this.#registry.isUnknown(id)) throw new SchemaPendingError(id, () => this.#fetch(id));
+      if (!this.#registry.isUnknown(id)) throw new SchemaPendingError(id, (signal) => this.#fetch(id, signal));
       reader = { incompatible: `schema id ${id} is not in the registry` };
     } else {
       this.#lastId = id;
@@ -175,8 +173,8 @@ class AvroSerde<T> implements Serde<T> {
     return reader;
   }
 
-  async #fetch(id: number): Promise<void> {
-    const text = await this.#registry.schemaById(id);
+  async #fetch(id: number, signal: AbortSignal | undefined): Promise<void> {
+    const text = await this.#registry.schemaById(id, signal);
     if (text === undefined || this.#readers.has(id)) return;
     try {
       this.#readers.set(id, this.#readerFor(parseSchema(JSON.parse(text))));

@@ -29,9 +29,10 @@ export class SerializationError extends SerdeError {
  * rejects with a RegistryError where the registry forbids access.
  */
 export class SchemaPendingError extends SerdeError {
-  declare readonly resolve: () => Promise<void>;
+  /** @param signal ends the wait for a registry that is away */
+  declare readonly resolve: (signal?: AbortSignal) => Promise<void>;
 
-  constructor(schemaId: number, resolve: () => Promise<void>) {
+  constructor(schemaId: number, resolve: (signal?: AbortSignal) => Promise<void>) {
     super('MILLRACE_SERDES_SCHEMA_PENDING', `Schema ${schemaId} is not fetched yet.`, { retriable: true });
     Object.defineProperty(this, 'resolve', { value: resolve, enumerable: false });
   }

@@ -10,6 +10,8 @@ export interface HttpRequest {
   readonly timeoutMs: number;
   /** PEM text of the certificate authority; undefined: those that the system trusts. */
   readonly ca?: string | undefined;
+  /** Ends the exchange. */
+  readonly signal: AbortSignal;
 }
 
 export interface HttpAnswer {
@@ -20,15 +22,25 @@ export interface HttpAnswer {
 /** What a registry says fits in far less. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
-/** @throws what the network says, or a time-out */
-export function exchange({ method, url, headers, body, timeoutMs, ca }: HttpRequest): Promise<HttpAnswer> {
+/** @throws what the network says, a time-out, or that the signal ended it */
+export async function exchange(request: HttpRequest): Promise<HttpAnswer> {
+  const { signal, timeoutMs } = request;
+  const ending = new AbortController();
+  const onAbort = (): void => ending.abort();
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  const timer = setTimeout(() => ending.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+  try {
+    return await send(request, ending.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+function send({ method, url, headers, body, ca }: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
-    const options = {
-      method,
-      headers: { ...headers },
-      signal: AbortSignal.timeout(timeoutMs),
-      ...(ca === undefined ? {} : { ca }),
-    };
+    const options = { method, headers: { ...headers }, signal, ...(ca === undefined ? {} : { ca }) };
     const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, options, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
@@ -42,7 +54,8 @@ export function exchange({ method, url, headers, body, timeoutMs, ca }: HttpRequ
         resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
       );
     });
-    request.on('error', reject);
+    // Node says of a request that was ended that it was; why is the signal's.
+    request.on('error', (error) => reject(signal.aborted && signal.reason instanceof Error ? signal.reason : error));
     request.end(body);
   });
 }

@@ -7,6 +7,7 @@ import { messageOf } from '../errors.ts';
 import { type Logger, silentLogger } from '../logger.ts';
 import { RegistryError, SerdeOptionError } from './errors.ts';
 import { exchange, type HttpAnswer } from './http-exchange.ts';
+import { SharedWork } from './shared-work.ts';
 
 export interface SchemaRegistryOptions {
   /** e.g. http://localhost:8081; a path prefix is kept, a user name and password in it are as good as `auth`. */
@@ -34,7 +35,9 @@ export class SchemaRegistry {
   readonly #options: Required<Omit<SchemaRegistryOptions, 'auth' | 'url' | 'ca'>>;
   readonly #authorization: string | undefined;
   readonly #unknownIds = new Map<number, number>();
-  readonly #schemas = new Map<number, Promise<string | undefined>>();
+  readonly #schemas = new Map<number, string>();
+  readonly #asking = new SharedWork<string | undefined>();
+  readonly #registering = new SharedWork<number>();
   readonly #tokens = new Map<string, object>();
 
   /** @throws SerdeOptionError */
@@ -80,20 +83,17 @@ export class SchemaRegistry {
   /**
    * The schema's text; undefined where the registry has no such id (remembered for a while). An id's schema never changes:
    * asked for once, however many readers wait for it.
+   * @param signal ends the wait for a registry that is away @throws RegistryError
    */
-  schemaById(id: number): Promise<string | undefined> {
-    let schema = this.#schemas.get(id);
-    if (schema === undefined) {
-      schema = this.#schemaById(id);
-      this.#schemas.set(id, schema);
-      const forget = (): void => void this.#schemas.delete(id);
-      schema.then((text) => text ?? forget(), forget);
-    }
-    return schema;
+  async schemaById(id: number, signal?: AbortSignal): Promise<string | undefined> {
+    const known = this.#schemas.get(id);
+    if (known !== undefined) return known;
+    const found = await this.#asking.get(`id ${id}`, (end) => this.#schemaById(id, end), signal);
+    return this.#unlessEnded(found);
   }
 
-  async #schemaById(id: number): Promise<string | undefined> {
-    const answer = await this.#request('GET', `/schemas/ids/${id}`, undefined, [404]);
+  async #schemaById(id: number, signal: AbortSignal): Promise<string | undefined> {
+    const answer = await this.#request('GET', `/schemas/ids/${id}`, undefined, [404], signal);
     if (answer === undefined) {
       if (this.#unknownIds.size >= MAX_REMEMBERED_UNKNOWN_IDS) this.#unknownIds.clear();
       this.#unknownIds.set(id, Date.now() + this.#options.unknownIdTtlMs);
@@ -101,17 +101,30 @@ export class SchemaRegistry {
     }
     const { schema } = answer;
     if (typeof schema !== 'string') throw this.#strange('a schema');
+    this.#schemas.set(id, schema);
     return schema;
   }
 
-  /** The id under which the subject has this schema; registers it where that is allowed. */
-  async idOf(subject: string, schema: string): Promise<number> {
+  /**
+   * The id under which the subject has this schema; registers it where that is allowed.
+   * @param signal ends the wait for a registry that is away @throws RegistryError
+   */
+  async idOf(subject: string, schema: string, signal?: AbortSignal): Promise<number> {
+    const found = await this.#registering.get(
+      JSON.stringify([subject, schema]),
+      (end) => this.#idOf(subject, schema, end),
+      signal,
+    );
+    return this.#unlessEnded(found);
+  }
+
+  async #idOf(subject: string, schema: string, signal: AbortSignal): Promise<number> {
     const path = `/subjects/${encodeURIComponent(subject)}`;
     if (this.#options.autoRegister) {
-      const answer = await this.#request('POST', `${path}/versions`, { schema }, []);
+      const answer = await this.#request('POST', `${path}/versions`, { schema }, [], signal);
       return this.#id(answer!);
     }
-    const answer = await this.#request('POST', path, { schema }, [404]);
+    const answer = await this.#request('POST', path, { schema }, [404], signal);
     if (answer === undefined) {
       throw new RegistryError(
         'MILLRACE_SERDES_SCHEMA_NOT_REGISTERED',
@@ -120,6 +133,16 @@ export class SchemaRegistry {
       );
     }
     return this.#id(answer);
+  }
+
+  #unlessEnded<T>(found: { readonly value: T } | undefined): T {
+    if (found !== undefined) return found.value;
+    throw new RegistryError(
+      'MILLRACE_SERDES_REGISTRY_UNREACHABLE',
+      `Stopped waiting for the schema registry at ${this.#address}.`,
+      0,
+      true,
+    );
   }
 
   #id({ id }: Record<string, unknown>): number {
@@ -141,6 +164,7 @@ export class SchemaRegistry {
     path: string,
     body: object | undefined,
     absent: readonly number[],
+    signal: AbortSignal,
   ): Promise<Record<string, unknown> | undefined> {
     const { timeoutMs } = this.#options;
     const where = this.#address;
@@ -157,6 +181,7 @@ export class SchemaRegistry {
         body: body === undefined ? undefined : JSON.stringify(body),
         timeoutMs,
         ca: this.#ca,
+        signal,
       });
     } catch (error) {
       throw new RegistryError(
@@ -191,15 +216,16 @@ export class SchemaRegistry {
     path: string,
     body: object | undefined,
     absent: readonly number[],
+    signal: AbortSignal,
   ): Promise<Record<string, unknown> | undefined> {
     const backoff = new Backoff();
     for (;;) {
       try {
-        return await this.#once(method, path, body, absent);
+        return await this.#once(method, path, body, absent, signal);
       } catch (error) {
-        if (!(error instanceof RegistryError) || !error.retriable) throw error;
+        if (!(error instanceof RegistryError) || !error.retriable || signal.aborted) throw error;
         this.#options.logger.warn({ code: error.code, attempt: backoff.attempt }, `${error.message} Trying again.`);
-        await backoff.wait();
+        await backoff.wait(signal);
       }
     }
   }

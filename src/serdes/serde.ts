@@ -34,8 +34,9 @@ export interface Serde<T> {
   /**
    * Awaited before the first write: registers or looks up what writing needs, so that `write` never waits.
    * @param topic null: computed from each record, so that none is known in time; asked for behind those that are known
+   * @param signal ends the wait for what it needs
    */
-  prepareWrite?(topic: string | null, side: Side): Promise<void>;
+  prepareWrite?(topic: string | null, side: Side, signal?: AbortSignal): Promise<void>;
   /** Serdes with the same token read each other's bytes, e.g. those of some fields of one Avro schema. */
   readonly bytesToken?: object;
   /** Bytes at the end of a key that choosing its partition leaves out. Default 0. */
@@ -115,7 +116,7 @@ function nullableOf<T>(inner: Serde<T>): Serde<T | null> {
     nullable: true,
     write: (value, out, topic, side) => inner.write(value as T, out, topic, side),
     read: (buffer, start, end, topic, side) => inner.read(buffer, start, end, topic, side),
-    ...(inner.prepareWrite && { prepareWrite: (topic, side) => inner.prepareWrite!(topic, side) }),
+    ...(inner.prepareWrite && { prepareWrite: (topic, side, signal) => inner.prepareWrite!(topic, side, signal) }),
     ...(inner.sizeOf && { sizeOf: (value) => (value === null || value === undefined ? 0 : inner.sizeOf!(value)) }),
     ...(bytesToken && { bytesToken }),
     ...(unhashedSuffixBytes !== undefined && { unhashedSuffixBytes }),

@@ -53,7 +53,7 @@ function windowedOf<K>(inner: Serde<K>, sizeMs: number): Serde<Windowed<K>> {
     nullable: false,
     // Windows of one key stay in one partition, as in Java; of a key that is a window itself the outer one only is left out.
     unhashedSuffixBytes: START_BYTES,
-    ...(inner.prepareWrite && { prepareWrite: (topic, side) => inner.prepareWrite!(topic, side) }),
+    ...(inner.prepareWrite && { prepareWrite: (topic, side, signal) => inner.prepareWrite!(topic, side, signal) }),
     ...(inner.sizeOf && { sizeOf: ({ key }) => WINDOW_BYTES + inner.sizeOf!(key) }),
     ...(bytesToken && { bytesToken: windowedToken(bytesToken) }),
     write(value, out, topic, side) {

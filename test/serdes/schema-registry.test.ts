@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { expect, test } from 'vitest';
 import { SchemaRegistry } from '../../src/serdes/index.ts';
 import { startTestRegistry } from '../support/registry.ts';
+import { waitFor } from '../support/wait.ts';
 
 const refused = (options: object): unknown => {
   try {
@@ -42,4 +43,28 @@ test('an option that is undefined is absent', async () => {
   } finally {
     await server.close();
   }
+});
+
+test('a registry that is away is tried for as long as somebody waits, and no longer', async () => {
+  const server = await startTestRegistry();
+  const registry = new SchemaRegistry({ url: server.url });
+  server.fail(503);
+  const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+  const before = timers();
+  const [first, second] = [new AbortController(), new AbortController()];
+  const waiting = [first, second].map(({ signal }) =>
+    registry.schemaById(1, signal).catch((error: { code: string }) => error.code),
+  );
+  await waitFor(() => server.requests.length > 0);
+  first.abort();
+  expect(await waiting[0]).toBe('MILLRACE_SERDES_REGISTRY_UNREACHABLE');
+  const soFar = server.requests.length;
+  await waitFor(() => server.requests.length > soFar);
+  second.abort();
+  expect(await waiting[1]).toBe('MILLRACE_SERDES_REGISTRY_UNREACHABLE');
+  expect(timers()).toBe(before);
+  // Who asks afterwards is not refused because of it.
+  server.fail(undefined);
+  expect(await registry.schemaById(await registry.idOf('s', '"int"'))).toBe('"int"');
+  await server.close();
 });

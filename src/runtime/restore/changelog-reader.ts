@@ -4,7 +4,7 @@
  * rebuilt from the beginning. It is a step of the thread's turn: nothing here waits for a broker, so that other tasks,
  * rebalances and a close go on meanwhile. Mirrors `StoreChangelogReader`.
  */
-import { Backoff, settlesBefore } from '../../backoff.ts';
+import { abortController, Backoff, settlesBefore } from '../../backoff.ts';
 import { nowReading } from '../../byte-views.ts';
 import { messageOf } from '../../errors.ts';
 import {
@@ -70,7 +70,7 @@ interface RestoringTask {
 
 export class ChangelogReader implements TaskRestorer {
   readonly #settings: ChangelogReaderOptions;
-  readonly #stop = new AbortController();
+  readonly #stop = abortController();
   readonly #tasks = new Map<Task, RestoringTask>();
   #fetcher: Fetcher | undefined;
   #fetching: Promise<void> | undefined;
@@ -102,7 +102,7 @@ export class ChangelogReader implements TaskRestorer {
       task,
       stores: undefined,
       busy: undefined,
-      gone: new AbortController(),
+      gone: abortController(),
       progressMs: Date.now(),
     };
     this.#tasks.set(task, entry);

@@ -88,7 +88,7 @@ export class RecordQueue {
   /** Highest timestamp processed: `partition time`, −1 before the first. */
   partitionTimeMs = -1;
   /** Set while a schema must be fetched before the next record can be read. */
-  #pending: (() => Promise<void>) | undefined;
+  #pending: ((signal?: AbortSignal) => Promise<void>) | undefined;
   #isResolving = false;
   #failure: unknown;
   /** Where the task hands its records in: the source's context, looked up once. */
@@ -113,12 +113,14 @@ export class RecordQueue {
 
   /**
    * Fetches what the next record waits for, by itself: `fill` reads the record afterwards, or throws what the registry
-   * said. @returns when it is worth filling again; undefined where nothing waits, or it is being fetched already
+   * said.
+   * @param signal ends the wait for a registry that is away
+   * @returns when it is worth filling again; undefined where nothing waits, or it is being fetched already
    */
-  resolvePending(): Promise<void> | undefined {
+  resolvePending(signal?: AbortSignal): Promise<void> | undefined {
     if (this.#pending === undefined || this.#isResolving) return undefined;
     this.#isResolving = true;
-    return this.#pending()
+    return this.#pending(signal)
       .catch((error: unknown) => {
         this.#failure = error;
       })
