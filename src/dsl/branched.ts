@@ -1,28 +1,24 @@
 /** `split()`: branches by predicate, in order. Mirrors `BranchedKStream`. */
 import { BranchProcessor, PassThroughProcessor } from '../processors/index.ts';
+import type { GraphNode } from './graph.ts';
 import { KStream, type StreamOrigin } from './kstream.ts';
 import { checkName, Prefix } from './names.ts';
 import type { NamedOptions } from './options.ts';
 
 export class BranchedKStream<K, V> {
   readonly #origin: StreamOrigin;
-  readonly #name: string;
+  readonly #splitter: GraphNode;
   readonly #branches: { readonly child: string; readonly predicate: (key: K, value: V) => boolean }[] = [];
   readonly #streams = new Map<string, KStream<K, V>>();
 
   /** Not for users: `KStream.split()`. */
   constructor(origin: StreamOrigin, name: string | undefined) {
     this.#origin = origin;
-    const { graph, node } = origin;
-    this.#name = graph.nameOr(name, Prefix.BRANCH);
+    const { node } = origin;
+    const splitter = node.graph.nameOr(name, Prefix.BRANCH);
     const branches = this.#branches;
-    graph.step((topology, resolve) => {
-      topology.addProcessor({
-        name: this.#name,
-        parents: [resolve(node)],
-        supplier: () => new BranchProcessor(branches),
-        stores: [],
-      });
+    this.#splitter = node.graph.add(splitter, [node], (topology, parents) => {
+      topology.addProcessor({ name: splitter, parents, supplier: () => new BranchProcessor(branches), stores: [] });
     });
   }
 
@@ -44,19 +40,14 @@ export class BranchedKStream<K, V> {
   }
 
   #add(predicate: (key: K, value: V) => boolean, suffix: string): void {
-    const { graph } = this.#origin;
-    const child = `${this.#name}${suffix}`;
+    const splitter = this.#splitter;
+    const child = `${splitter.name}${suffix}`;
     checkName(child);
-    graph.nextName(Prefix.BRANCH);
+    splitter.graph.nextName(Prefix.BRANCH);
     this.#branches.push({ child, predicate });
-    graph.step((topology) => {
-      topology.addProcessor({
-        name: child,
-        parents: [this.#name],
-        supplier: () => new PassThroughProcessor(),
-        stores: [],
-      });
+    const node = splitter.graph.add(child, [splitter], (topology, parents) => {
+      topology.addProcessor({ name: child, parents, supplier: () => new PassThroughProcessor(), stores: [] });
     });
-    this.#streams.set(child, new KStream({ ...this.#origin, node: child }));
+    this.#streams.set(child, new KStream({ ...this.#origin, node }));
   }
 }

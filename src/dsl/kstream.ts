@@ -16,7 +16,8 @@ import type { AnyStoreDescription } from '../state/index.ts';
 import type { AnyProcessor, AnySerde, Processor, TopicNameExtractor } from '../topology/index.ts';
 import { BranchedKStream } from './branched.ts';
 import { fixedKey } from './fixed-key.ts';
-import type { Graph } from './graph.ts';
+import type { GraphNode } from './graph.ts';
+import { GroupedAggregates } from './grouped-aggregates.ts';
 import { KGroupedStream } from './grouped-stream.ts';
 import { checkName, Prefix } from './names.ts';
 import type { GroupedOptions, NamedOptions, Narrows, ProducedOptions, RepartitionedOptions } from './options.ts';
@@ -24,9 +25,8 @@ import { repartition } from './repartition.ts';
 
 /** Where a stream stands in the graph. */
 export interface StreamOrigin {
-  readonly graph: Graph;
   /** The node whose output the stream is. */
-  readonly node: string;
+  readonly node: GraphNode;
   readonly key: AnySerde | undefined;
   readonly value: AnySerde | undefined;
   /** The key has changed since the last topic: grouping by it needs a repartition topic. */
@@ -105,22 +105,19 @@ export class KStream<K, V> {
     this.#then(Prefix.FOREACH, options, () => new PeekProcessor(action, false));
   }
 
-  /** Both streams' records in one, in no particular order between the two. */
-  merge(other: KStream<K, V>, options: NamedOptions = {}): KStream<K, V> {
-    const { graph } = this.#origin;
+  /**
+   * Both streams' records in one, in no particular order between the two.
+   * @throws MILLRACE_TOPOLOGY_OTHER_BUILDER the streams come from two builders
+   */
+  merge<K2, V2>(other: KStream<K2, V2>, options: NamedOptions = {}): KStream<K | K2, V | V2> {
+    const { graph } = this.#origin.node;
     checkName(options.name);
     const name = graph.nameOr(options.name, Prefix.MERGE);
-    const parents = [this.#origin.node, other.#origin.node];
-    graph.step((topology, resolve) => {
-      topology.addProcessor({
-        name,
-        parents: parents.map(resolve),
-        supplier: () => new PassThroughProcessor(),
-        stores: [],
-      });
+    const node = graph.add(name, [this.#origin.node, other.#origin.node], (topology, parents) => {
+      topology.addProcessor({ name, parents, supplier: () => new PassThroughProcessor(), stores: [] });
     });
     const keyChanged = this.#origin.keyChanged || other.#origin.keyChanged;
-    return new KStream({ graph, node: name, key: undefined, value: undefined, keyChanged });
+    return new KStream({ node, key: undefined, value: undefined, keyChanged });
   }
 
   /** Routes each record to the first branch whose predicate holds. */
@@ -129,14 +126,17 @@ export class KStream<K, V> {
     return new BranchedKStream(this.#origin, options.name);
   }
 
-  /** Through a topic of its own, by key: `<applicationId>-<name>-repartition`. Records with a null key are dropped. */
+  /**
+   * Through a topic of its own, by key: `<applicationId>-<name>-repartition`. Records with a null key are dropped.
+   * @throws MILLRACE_TOPOLOGY_REPARTITION_EXISTS another repartition topic has the name
+   */
   repartition<V2 = V>(options: RepartitionedOptions<K, V2> & Narrows<V, V2>): KStream<NonNullable<K>, V2> {
-    const { graph, node } = this.#origin;
+    const { node: parent } = this.#origin;
     const { key, value, partitions, partitioner } = options;
     checkName(options.name);
-    const baseName = options.name ?? graph.nextName(Prefix.REPARTITION);
-    const source = repartition(graph, { parent: node, baseName, key, value, partitions, partitioner });
-    return new KStream({ graph, node: source, key, value, keyChanged: false });
+    const baseName = options.name ?? parent.graph.nextName(Prefix.REPARTITION);
+    const node = repartition({ parent, baseName, key, value, partitions, partitioner });
+    return new KStream({ node, key, value, keyChanged: false });
   }
 
   /**
@@ -147,11 +147,13 @@ export class KStream<K, V> {
     selector: (key: K, value: V) => K2,
     options: GroupedOptions<K2, V2> & Narrows<V, V2>,
   ): KGroupedStream<NonNullable<K2>, V2> {
-    const { graph } = this.#origin;
-    checkName(options.name);
-    const node = graph.nameOr(options.name, Prefix.KEY_SELECT);
-    this.#write(node, () => new SelectKeyProcessor(selector), []);
-    return new KGroupedStream({ graph, node, key: options.key, value: options.value, keyChanged: true }, options.name);
+    const { name, key, value } = options;
+    checkName(name);
+    const node = this.#add(
+      this.#origin.node.graph.nameOr(name, Prefix.KEY_SELECT),
+      () => new SelectKeyProcessor(selector),
+    );
+    return new KGroupedStream(new GroupedAggregates({ node, key, value, keyChanged: true }, name));
   }
 
   /** Groups by the key; through a repartition topic only where the key has changed since the last topic. */
@@ -159,7 +161,7 @@ export class KStream<K, V> {
     checkName(options?.name);
     const key = options?.key ?? this.#origin.key;
     const value = options?.value ?? this.#origin.value;
-    return new KGroupedStream({ ...this.#origin, key, value }, options?.name);
+    return new KGroupedStream(new GroupedAggregates({ ...this.#origin, key, value }, options?.name));
   }
 
   /** A processor of the user's, a new instance for each task. It may change the key. */
@@ -174,12 +176,12 @@ export class KStream<K, V> {
 
   /** Writes to a topic, always encoded by the serdes given here. */
   to(topic: string | TopicNameExtractor<K, V>, options: ProducedOptions<K, V>): void {
-    const { graph, node } = this.#origin;
+    const { node } = this.#origin;
     checkName(options.name);
-    const name = graph.nameOr(options.name, Prefix.SINK);
+    const name = node.graph.nameOr(options.name, Prefix.SINK);
     const { key, value, partitioner } = options;
-    graph.step((topology, resolve) => {
-      topology.addSink({ name, parents: [resolve(node)], topic, key, value, partitioner });
+    node.graph.add(name, [node], (topology, parents) => {
+      topology.addSink({ name, parents, topic, key, value, partitioner });
     });
   }
 
@@ -188,20 +190,23 @@ export class KStream<K, V> {
     return operator(this);
   }
 
+  /** A name that is given burns no number here, unlike elsewhere, as in Java. */
   #process<K2, V2>(
     prefix: string,
     supplier: () => AnyProcessor,
-    { name, stores = [] }: ProcessOptions,
+    { name: given, stores = [] }: ProcessOptions,
     change: Partial<StreamOrigin>,
   ): KStream<K2, V2> {
-    for (const store of stores) this.#origin.graph.store(store);
-    return this.#then(
-      prefix,
-      name === undefined ? {} : { name },
+    const { graph } = this.#origin.node;
+    checkName(given);
+    for (const store of stores) graph.store(store);
+    const name = given ?? graph.nextName(prefix);
+    const node = this.#add(
+      name,
       supplier,
-      change,
       stores.map((store) => store.name),
     );
+    return new KStream({ ...this.#origin, ...change, node });
   }
 
   #then<K2, V2>(
@@ -209,18 +214,16 @@ export class KStream<K, V> {
     { name: given }: NamedOptions,
     supplier: () => AnyProcessor,
     change: Partial<StreamOrigin> = {},
-    stores: readonly string[] = [],
   ): KStream<K2, V2> {
     checkName(given);
-    const name = this.#origin.graph.nameOr(given, prefix);
-    this.#write(name, supplier, stores);
-    return new KStream({ ...this.#origin, ...change, node: name });
+    const node = this.#add(this.#origin.node.graph.nameOr(given, prefix), supplier);
+    return new KStream({ ...this.#origin, ...change, node });
   }
 
-  #write(name: string, supplier: () => AnyProcessor, stores: readonly string[]): void {
-    const { graph, node } = this.#origin;
-    graph.step((topology, resolve) => {
-      topology.addProcessor({ name, parents: [resolve(node)], supplier, stores });
+  #add(name: string, supplier: () => AnyProcessor, stores: readonly string[] = []): GraphNode {
+    const { node } = this.#origin;
+    return node.graph.add(name, [node], (topology, parents) => {
+      topology.addProcessor({ name, parents, supplier, stores });
     });
   }
 }

@@ -2,27 +2,22 @@
  * A table: the latest value of each key, as a stream of updates. An immutable description. Mirrors `KTable`.
  * The third type tells whether tombstones can come out (`null`) or not (`never`).
  */
-import {
-  SelectKeyProcessor,
-  TableFilterProcessor,
-  TableMapValuesProcessor,
-  TableToStreamProcessor,
-} from '../processors/index.ts';
+import { TableFilterProcessor, TableMapValuesProcessor, TableToStreamProcessor } from '../processors/index.ts';
 import type { AnyProcessor, AnySerde } from '../topology/index.ts';
-import type { Graph } from './graph.ts';
+import type { GraphNode } from './graph.ts';
 import { KStream } from './kstream.ts';
 import { checkName, Prefix, STORE_SUFFIX } from './names.ts';
 import type { NamedOptions, TableMaterializedOptions } from './options.ts';
+import { tableStore } from './table-store.ts';
 
 export interface TableOrigin {
-  readonly graph: Graph;
-  readonly node: string;
+  readonly node: GraphNode;
   readonly key: AnySerde | undefined;
   readonly value: AnySerde | undefined;
 }
 
 type TableOptions<K, V> = NamedOptions & {
-  /** Keeps the result in a store of its own. */
+  /** Serdes of the result; with a name it is kept in a store of its own. */
   readonly materialized?: TableMaterializedOptions<K, V>;
 };
 
@@ -73,21 +68,11 @@ export class KTable<K, V, Tombstone extends null = null> {
     const selector = typeof first === 'function' ? (first as (key: K, value: V | Tombstone) => K2) : undefined;
     const options = typeof first === 'function' ? second : first;
     checkName(options.name);
-    const { graph, key, value } = this.#origin;
-    const name = graph.nameOr(options.name, Prefix.TABLE_TOSTREAM);
-    this.#write(name, () => new TableToStreamProcessor(), []);
-    if (selector === undefined)
-      return new KStream<K, V | Tombstone>({ graph, node: name, key, value, keyChanged: false });
-    const select = graph.nextName(Prefix.KEY_SELECT);
-    graph.step((topology) => {
-      topology.addProcessor({
-        name: select,
-        parents: [name],
-        supplier: () => new SelectKeyProcessor<K, V | Tombstone, K2>(selector),
-        stores: [],
-      });
-    });
-    return new KStream<K2, V | Tombstone>({ graph, node: select, key: undefined, value, keyChanged: true });
+    const { key, value } = this.#origin;
+    const { graph } = this.#origin.node;
+    const node = this.#add(graph.nameOr(options.name, Prefix.TABLE_TOSTREAM), () => new TableToStreamProcessor());
+    const stream = new KStream<K, V | Tombstone>({ node, key, value, keyChanged: false });
+    return selector === undefined ? stream : stream.selectKey(selector);
   }
 
   #derive<V2, T extends null>(
@@ -96,35 +81,24 @@ export class KTable<K, V, Tombstone extends null = null> {
     value: AnySerde | undefined,
     supplier: (store: string | undefined) => AnyProcessor,
   ): KTable<K, V2, T> {
-    const { graph, key } = this.#origin;
+    const { key } = this.#origin;
+    const { graph } = this.#origin.node;
     const { materialized } = options;
+    const storeName = materialized?.name;
     checkName(options.name);
-    checkName(materialized?.name);
-    // A store without a name burns a number of its own, before the operator's.
-    const storeName =
-      materialized === undefined ? undefined : (materialized.name ?? graph.nextName(prefix + STORE_SUFFIX));
+    checkName(storeName);
+    // Without a name there is no store, as nothing could ask for it; it burns a number all the same, as in Java.
+    if (materialized !== undefined && storeName === undefined) graph.nextName(prefix + STORE_SUFFIX);
     const name = graph.nameOr(options.name, prefix);
-    if (materialized !== undefined) {
-      graph.store({
-        type: 'key-value',
-        name: storeName!,
-        key: materialized.key,
-        value: materialized.value,
-        kind: materialized.kind ?? 'persistent',
-        cachingEnabled: materialized.caching ?? true,
-        loggingEnabled: materialized.logging ?? true,
-        topicConfigs: materialized.topicConfigs ?? {},
-        timestamped: true,
-      });
-    }
-    this.#write(name, () => supplier(storeName), storeName === undefined ? [] : [storeName]);
-    return new KTable({ graph, node: name, key: materialized?.key ?? key, value: materialized?.value ?? value });
+    if (materialized !== undefined && storeName !== undefined) graph.store(tableStore(storeName, materialized));
+    const node = this.#add(name, () => supplier(storeName), storeName === undefined ? [] : [storeName]);
+    return new KTable({ node, key: materialized?.key ?? key, value: materialized?.value ?? value });
   }
 
-  #write(name: string, supplier: () => AnyProcessor, stores: readonly string[]): void {
-    const { graph, node } = this.#origin;
-    graph.step((topology, resolve) => {
-      topology.addProcessor({ name, parents: [resolve(node)], supplier, stores });
+  #add(name: string, supplier: () => AnyProcessor, stores: readonly string[] = []): GraphNode {
+    const { node } = this.#origin;
+    return node.graph.add(name, [node], (topology, parents) => {
+      topology.addProcessor({ name, parents, supplier, stores });
     });
   }
 }

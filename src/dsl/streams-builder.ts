@@ -8,6 +8,7 @@ import { KStream } from './kstream.ts';
 import { KTable } from './ktable.ts';
 import { checkName, Prefix, STORE_SUFFIX } from './names.ts';
 import type { ConsumedOptions, MaterializedOptions } from './options.ts';
+import { tableStore } from './table-store.ts';
 
 export class StreamsBuilder {
   readonly #graph = new Graph();
@@ -18,55 +19,45 @@ export class StreamsBuilder {
    */
   stream<K, V>(topics: string | readonly string[] | RegExp, options: ConsumedOptions<K, V>): KStream<K | null, V> {
     checkName(options.name);
-    const list = typeof topics === 'string' ? [topics] : topics;
-    if (Array.isArray(list) && list.length === 0) {
+    if (Array.isArray(topics) && topics.length === 0) {
       throw new TopologyError('MILLRACE_TOPOLOGY_NO_TOPIC', 'A stream needs at least one topic.');
     }
     const { key, value, timestamp, offsetReset } = options;
     const name = this.#graph.nameOr(options.name, Prefix.SOURCE);
-    this.#graph.source({ name, topics: list as readonly string[] | RegExp, key, value, timestamp, offsetReset }, true);
-    return new KStream({ graph: this.#graph, node: name, key, value, keyChanged: false });
+    const node = this.#graph.streamSource({ name, topics: subscription(topics), key, value, timestamp, offsetReset });
+    return new KStream({ node, key, value, keyChanged: false });
   }
 
   /**
-   * A topic as a table: the latest value per key; a null value deletes, a null key is dropped and counted.
-   * @param options with `materialized`, rows are kept in a store
+   * A topic as a table: the latest value per key; a null value deletes, a null key is dropped and counted. With a name
+   * given, the nodes are `<name>-source` and `<name>`.
+   * @param options with a `materialized` that has a name, rows are kept in a store; without one nothing could ask for it
    */
   table<K, V>(
     topic: string,
     options: ConsumedOptions<K, V> & { readonly materialized?: Partial<MaterializedOptions<V>> },
   ): KTable<K, NonNullable<V>> {
-    const { materialized, key, value, timestamp, offsetReset } = options;
-    checkName(options.name);
+    const { name, materialized, key, value, timestamp, offsetReset } = options;
+    checkName(name);
     checkName(materialized?.name);
     const graph = this.#graph;
-    const storeName = materialized?.name ?? graph.nextName(`${topic}-${STORE_SUFFIX}`);
-    const source = graph.nameOr(options.name, Prefix.SOURCE);
-    const node = graph.nextName(Prefix.TABLE_SOURCE);
-    graph.source({ name: source, topics: [topic], key, value: nullable(value), timestamp, offsetReset }, false);
-    const stored = materialized !== undefined;
-    if (stored) {
-      graph.store({
-        type: 'key-value',
-        name: storeName,
-        key,
-        value: materialized.value ?? value,
-        kind: materialized.kind ?? 'persistent',
-        cachingEnabled: materialized.caching ?? true,
-        loggingEnabled: materialized.logging ?? true,
-        topicConfigs: materialized.topicConfigs ?? {},
-        timestamped: true,
-      });
-    }
-    graph.step((topology) => {
+    const storeName = materialized?.name;
+    if (storeName === undefined) graph.nextName(`${topic}-${STORE_SUFFIX}`);
+    const sourceName = graph.nameOr(name === undefined ? undefined : `${name}-source`, Prefix.SOURCE);
+    checkName(sourceName);
+    const tableName = graph.nameOr(name, Prefix.TABLE_SOURCE);
+    if (storeName !== undefined)
+      graph.store(tableStore(storeName, { ...materialized, key, value: materialized?.value ?? value }));
+    const node = graph.add(tableName, [], (topology) => {
+      topology.addSource({ name: sourceName, topics: [topic], key, value: nullable(value), timestamp, offsetReset });
       topology.addProcessor({
-        name: node,
-        parents: [source],
-        supplier: () => new TableSourceProcessor(stored ? storeName : undefined),
-        stores: stored ? [storeName] : [],
+        name: tableName,
+        parents: [sourceName],
+        supplier: () => new TableSourceProcessor(storeName),
+        stores: storeName === undefined ? [] : [storeName],
       });
     });
-    return new KTable({ graph, node, key, value });
+    return new KTable({ node, key, value });
   }
 
   /** A store for `process` and `processValues`; giving it to them in `stores` does the same. */
@@ -79,4 +70,10 @@ export class StreamsBuilder {
   build(): Topology {
     return this.#graph.build();
   }
+}
+
+/** Topics as a set; a pattern without the flags that make it remember where it matched last. */
+function subscription(topics: string | readonly string[] | RegExp): readonly string[] | RegExp {
+  if (topics instanceof RegExp) return new RegExp(topics.source, topics.flags.replace(/[gy]/g, ''));
+  return typeof topics === 'string' ? [topics] : [...new Set(topics)];
 }

@@ -28,7 +28,7 @@ export interface TopologyTestDriverOptions {
   readonly commitEachRecord?: boolean;
   /** Folder for LevelDB; default: all state in memory. */
   readonly stateDir?: string;
-  /** Default 10 MiB. */
+  /** Default 10 MiB; 0: no store caches. */
   readonly cacheMaxBytes?: number;
   readonly deserializationExceptionHandler?: HandlerResponse | ((record: UndecodableRecord) => HandlerResponse);
   readonly deadLetterTopic?: string;
@@ -142,7 +142,8 @@ export class TopologyTestDriver {
   }
 
   /** Opens stores and starts processors. */
-  static async create(topology: Topology, options: TopologyTestDriverOptions = {}): Promise<TopologyTestDriver> {
+  static async create(written: Topology, options: TopologyTestDriverOptions = {}): Promise<TopologyTestDriver> {
+    const topology = options.cacheMaxBytes === 0 ? written.withoutCaching() : written;
     const driver = new TopologyTestDriver(topology, options);
     const manager = driver.#manager;
     await manager.prepareSerdes();

@@ -1,6 +1,7 @@
 /**
  * A topology: nodes, stores and the sub-topologies they fall into. Nodes that share an edge or a store are in one
- * sub-topology; sub-topologies are numbered by their sources' names, as `InternalTopologyBuilder#makeNodeGroups` does.
+ * sub-topology; sub-topologies are numbered by the first of their nodes to be added, as
+ * `InternalTopologyBuilder#makeNodeGroups` does. Task ids, and with them state directories, hang on that number.
  */
 import type { AnyStoreDescription } from '../state/index.ts';
 import { describeTopology } from './describe.ts';
@@ -20,20 +21,18 @@ export class TopologyBuilder {
   readonly #stores = new Map<string, AnyStoreDescription>();
   readonly #repartitionTopics = new Map<string, RepartitionTopic>();
 
+  /** @throws MILLRACE_TOPOLOGY_TOPIC_READ_TWICE a source before reads the topic, by name or by pattern */
   addSource(node: Omit<SourceNode, 'kind'>): this {
     for (const other of this.#nodes.values()) {
-      if (other.kind !== 'source' || !Array.isArray(other.topics) || !Array.isArray(node.topics)) continue;
-      const shared = node.topics.find((topic) => (other.topics as string[]).includes(topic));
-      if (shared !== undefined) {
-        throw new TopologyError(
-          'MILLRACE_TOPOLOGY_TOPIC_READ_TWICE',
-          `Topic ${shared} is read by ${other.name} already; use that stream twice.`,
-          {
-            topic: shared,
-            node: node.name,
-          },
-        );
-      }
+      if (other.kind !== 'source') continue;
+      const shared = sharedTopic(other.topics, node.topics);
+      if (shared === undefined) continue;
+      throw new TopologyError(
+        'MILLRACE_TOPOLOGY_TOPIC_READ_TWICE',
+        `Topic ${shared} is to be read by ${node.name}, but ${other.name} reads it already: each topic has one source. ` +
+          'Use that stream twice, and make lists of topics equal or without overlap.',
+        { topic: shared, node: node.name },
+      );
     }
     return this.#add({ kind: 'source', ...node });
   }
@@ -116,12 +115,16 @@ export class Topology {
   readonly subTopologies: readonly SubTopology[];
   /** By name without the application id. */
   readonly repartitionTopics: ReadonlyMap<string, RepartitionTopic>;
+  readonly #nodes: readonly TopologyNode[];
+  readonly #stores: ReadonlyMap<string, AnyStoreDescription>;
 
   constructor(
     nodes: readonly TopologyNode[],
     stores: ReadonlyMap<string, AnyStoreDescription>,
     repartitionTopics: ReadonlyMap<string, RepartitionTopic>,
   ) {
+    this.#nodes = nodes;
+    this.#stores = stores;
     this.repartitionTopics = repartitionTopics;
     this.subTopologies = group(nodes).map((members, id) => ({
       id,
@@ -134,13 +137,33 @@ export class Topology {
     }));
   }
 
+  /** True where nothing is read: there would be no task. */
+  get isEmpty(): boolean {
+    return this.subTopologies.length === 0;
+  }
+
+  /**
+   * The same topology with every update going downstream one by one: what a cache of 0 bytes means, as
+   * `InternalTopologyBuilder#rewriteTopology` does.
+   */
+  withoutCaching(): Topology {
+    const stores = [...this.#stores].map(([name, store]) => [name, { ...store, cachingEnabled: false }] as const);
+    return new Topology(this.#nodes, new Map(stores), this.repartitionTopics);
+  }
+
   /** The text of Kafka Streams' `Topology#describe`. */
   describe(): string {
     return describeTopology(this);
   }
 }
 
-/** Union-find over edges and shared stores; groups in the order of their first source's name. */
+/** A topic that both subscriptions name, or that one names and the other's pattern matches. */
+function sharedTopic(a: SourceNode['topics'], b: SourceNode['topics']): string | undefined {
+  if (a instanceof RegExp) return b instanceof RegExp ? undefined : b.find((topic) => a.test(topic));
+  return a.find((topic) => (b instanceof RegExp ? b.test(topic) : b.includes(topic)));
+}
+
+/** Union-find over edges and shared stores; groups in the order of their first node. */
 function group(nodes: readonly TopologyNode[]): TopologyNode[][] {
   const parent = new Map<string, string>();
   const find = (name: string): string => {
@@ -155,9 +178,12 @@ function group(nodes: readonly TopologyNode[]): TopologyNode[][] {
     if (node.kind !== 'source') for (const up of node.parents) unite(node.name, up);
     if (node.kind === 'processor') for (const store of node.stores) unite(node.name, `store ${store}`);
   }
-  const sources = nodes.filter((node) => node.kind === 'source').sort((a, b) => (a.name < b.name ? -1 : 1));
   const groups = new Map<string, TopologyNode[]>();
-  for (const node of [...sources, ...nodes]) if (!groups.has(find(node.name))) groups.set(find(node.name), []);
-  for (const node of nodes) groups.get(find(node.name))!.push(node);
+  for (const node of nodes) {
+    const root = find(node.name);
+    const members = groups.get(root);
+    if (members === undefined) groups.set(root, [node]);
+    else members.push(node);
+  }
   return [...groups.values()];
 }
