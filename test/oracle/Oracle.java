@@ -1,8 +1,10 @@
 // The JVM as judge: runs topologies on Kafka Streams' own TopologyTestDriver. Reads cases from standard input,
-//   CASE <topology>          then a line per record: topic TAB key TAB value TAB timestamp TAB header   (hex, "-" for null)
-//   END
+//   CASE <topology>          or  PROGRAM <number of lines>, then the lines (see Program.java)
+//   CACHE <bytes>
+//   RUN <number of records>  then a line per record: topic TAB key TAB value TAB timestamp TAB header   (hex, "-" for null)
 // and answers with the text of describe() (hex), a line per produced record by topic in order, a line per entry of each
-// store at the end, the dropped count, DONE. A record's header is named "h"; "-" is none.
+// store at the end, the dropped count, DONE. A record's header is named "h"; "-" is none. A program that Kafka Streams
+// refuses is answered with REFUSED and the reason.
 import java.io.*;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -12,6 +14,7 @@ import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.apache.kafka.common.serialization.*;
 import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.*;
+import org.apache.kafka.streams.errors.TopologyException;
 import org.apache.kafka.streams.kstream.*;
 import org.apache.kafka.streams.processor.*;
 import org.apache.kafka.streams.processor.api.*;
@@ -190,6 +193,7 @@ public class Oracle {
   @SuppressWarnings("unchecked")
   static void printStore(PrintStream out, String name, TopologyTestDriver driver) {
     StateStore store = driver.getAllStateStores().get(name);
+    if (store == null) return; // no processor uses it
     if (store instanceof KeyValueStore<?, ?>) {
       try (KeyValueIterator<String, Object> all = ((KeyValueStore<String, Object>) store).all()) {
         all.forEachRemaining(e -> printEntry(out, name, e.key, 0, e.value));
@@ -201,34 +205,56 @@ public class Oracle {
     }
   }
 
+  /** Null where Kafka Streams refuses the program. */
+  static Topology read(BufferedReader in, PrintStream out, String line) throws IOException {
+    if (line.startsWith("CASE ")) return build(line.substring("CASE ".length()));
+    List<String> lines = new ArrayList<>();
+    for (int left = Integer.parseInt(line.substring("PROGRAM ".length())); left > 0; left--) lines.add(in.readLine());
+    try {
+      return Program.build(lines);
+    } catch (TopologyException refused) {
+      out.println("REFUSED " + refused.getMessage());
+      return null;
+    }
+  }
+
+  static void run(BufferedReader in, PrintStream out, Topology topology, String cacheBytes, int records, String folder) throws IOException {
+    out.println("DESCRIBE " + hex(topology.describe().toString().getBytes(StandardCharsets.UTF_8)));
+    if (records == 0) return;
+    Properties config = new Properties();
+    config.put(StreamsConfig.APPLICATION_ID_CONFIG, "app");
+    config.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, "unused:1");
+    config.put(StreamsConfig.STATE_DIR_CONFIG, folder);
+    config.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, cacheBytes);
+    try (TopologyTestDriver driver = new TopologyTestDriver(topology, config)) {
+      Map<String, TestInputTopic<byte[], byte[]>> inputs = new HashMap<>();
+      for (int left = records; left > 0; left--) {
+        String[] f = in.readLine().split("\t");
+        inputs.computeIfAbsent(f[0], t -> driver.createInputTopic(t, new ByteArraySerializer(), new ByteArraySerializer()))
+            .pipeInput(new TestRecord<>(bytes(f[1]), bytes(f[2]), headers(f[4]), Long.parseLong(f[3])));
+      }
+      for (String topic : new TreeSet<>(driver.producedTopicNames())) {
+        for (TestRecord<byte[], byte[]> r : driver.createOutputTopic(topic, new ByteArrayDeserializer(), new ByteArrayDeserializer()).readRecordsToList()) {
+          out.println("RECORD " + topic + "\t" + hex(r.key()) + "\t" + hex(r.value()) + "\t" + r.timestamp() + text(r.headers()));
+        }
+      }
+      for (Map.Entry<String, StateStore> e : new TreeMap<>(driver.getAllStateStores()).entrySet()) printStore(out, e.getKey(), driver);
+      double dropped = driver.metrics().entrySet().stream()
+          .filter(e -> e.getKey().name().equals("dropped-records-total") && e.getKey().group().equals("stream-task-metrics"))
+          .mapToDouble(e -> (double) e.getValue().metricValue()).sum();
+      out.println("DROPPED " + (long) dropped);
+    }
+  }
+
   public static void main(String[] args) throws Exception {
     BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     PrintStream out = new PrintStream(new BufferedOutputStream(new FileOutputStream(FileDescriptor.out)), false);
     for (String line; (line = in.readLine()) != null; ) {
-      Topology topology = build(line.substring("CASE ".length()));
-      Properties config = new Properties();
-      config.put(StreamsConfig.APPLICATION_ID_CONFIG, "app");
-      config.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, "unused:1");
-      config.put(StreamsConfig.STATE_DIR_CONFIG, args[0]);
-      try (TopologyTestDriver driver = new TopologyTestDriver(topology, config)) {
-        Map<String, TestInputTopic<byte[], byte[]>> inputs = new HashMap<>();
-        while (!(line = in.readLine()).equals("END")) {
-          String[] f = line.split("\t");
-          inputs.computeIfAbsent(f[0], t -> driver.createInputTopic(t, new ByteArraySerializer(), new ByteArraySerializer()))
-              .pipeInput(new TestRecord<>(bytes(f[1]), bytes(f[2]), headers(f[4]), Long.parseLong(f[3])));
-        }
-        out.println("DESCRIBE " + hex(topology.describe().toString().getBytes(StandardCharsets.UTF_8)));
-        for (String topic : new TreeSet<>(driver.producedTopicNames())) {
-          for (TestRecord<byte[], byte[]> r : driver.createOutputTopic(topic, new ByteArrayDeserializer(), new ByteArrayDeserializer()).readRecordsToList()) {
-            out.println("RECORD " + topic + "\t" + hex(r.key()) + "\t" + hex(r.value()) + "\t" + r.timestamp() + text(r.headers()));
-          }
-        }
-        for (Map.Entry<String, StateStore> e : new TreeMap<>(driver.getAllStateStores()).entrySet()) printStore(out, e.getKey(), driver);
-        double dropped = driver.metrics().entrySet().stream()
-            .filter(e -> e.getKey().name().equals("dropped-records-total") && e.getKey().group().equals("stream-task-metrics"))
-            .mapToDouble(e -> (double) e.getValue().metricValue()).sum();
-        out.println("DROPPED " + (long) dropped);
-      }
+      Topology topology = read(in, out, line);
+      String cacheBytes = in.readLine().substring("CACHE ".length());
+      int records = Integer.parseInt(in.readLine().substring("RUN ".length()));
+      if (topology != null) run(in, out, topology, cacheBytes, records, args[0]);
+      else for (int left = records; left > 0; left--) in.readLine();
       out.println("DONE");
       out.flush();
     }

@@ -9,8 +9,10 @@ import { temporaryFolder } from '../support/programs.ts';
 const run = promisify(execFile);
 const LIBS = join(process.cwd(), '.cache/oracle/libs');
 const FOLDER = join(process.cwd(), 'test/oracle');
+export const DEFAULT_CACHE_BYTES = 10 * 1024 * 1024;
 
 export interface Input {
+  readonly topic: string;
   readonly key: Buffer | null;
   readonly value: Buffer | null;
   readonly timestamp: number;
@@ -26,6 +28,9 @@ export interface Verdict {
   readonly stores: Readonly<Record<string, string[]>>;
   readonly dropped: number;
 }
+
+/** What is judged: a case of Oracle.java by name, or the lines of a program. */
+export type Subject = string | readonly string[];
 
 export class Oracle {
   readonly #process: ChildProcessWithoutNullStreams;
@@ -53,15 +58,34 @@ export class Oracle {
         `-DoutputDirectory=${LIBS}`,
       ]);
     }
-    return new Oracle(spawn('java', ['-cp', `${LIBS}/*`, join(FOLDER, 'Oracle.java'), temporaryFolder()]));
+    const classes = temporaryFolder();
+    await run('javac', [
+      ...['-d', classes, '-cp', `${LIBS}/*`, '-nowarn', '-Xlint:none'],
+      ...['Oracle.java', 'Program.java'].map((file) => join(FOLDER, file)),
+    ]);
+    return new Oracle(
+      spawn('java', ['-XX:TieredStopAtLevel=1', '-cp', `${classes}:${LIBS}/*`, 'Oracle', temporaryFolder()]),
+    );
   }
 
-  async judge(topology: string, topic: string, inputs: readonly Input[]): Promise<Verdict> {
+  /** @returns undefined where Kafka Streams refuses the program */
+  async judge(
+    subject: Subject,
+    inputs: readonly Input[],
+    cacheBytes = DEFAULT_CACHE_BYTES,
+  ): Promise<Verdict | undefined> {
     const hex = (bytes: Buffer | null): string => (bytes === null ? '-' : bytes.toString('hex'));
-    const lines = inputs.map(
-      ({ key, value, timestamp, header }) => `${topic}\t${hex(key)}\t${hex(value)}\t${timestamp}\t${hex(header)}`,
-    );
-    this.#process.stdin.write(`${[`CASE ${topology}`, ...lines, 'END'].join('\n')}\n`);
+    const lines = [
+      ...(typeof subject === 'string' ? [`CASE ${subject}`] : [`PROGRAM ${subject.length}`, ...subject]),
+      `CACHE ${cacheBytes}`,
+      `RUN ${inputs.length}`,
+      ...inputs.map(
+        ({ topic, key, value, timestamp, header }) =>
+          `${topic}\t${hex(key)}\t${hex(value)}\t${timestamp}\t${hex(header)}`,
+      ),
+    ];
+    this.#process.stdin.write(`${lines.join('\n')}\n`);
+    let refused = false;
     let describe = '';
     let dropped = 0;
     const records: Record<string, string[]> = {};
@@ -70,12 +94,14 @@ export class Oracle {
       const { value: line, done } = await this.#lines.next();
       if (done === true) throw new Error(`The oracle ended:\n${this.#errors}`);
       if (line === 'DONE') {
+        if (refused) return undefined;
         for (const entries of Object.values(stores)) entries.sort();
         return { describe, records, stores, dropped };
       }
       const [kind, rest] = [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)];
       if (kind === 'DESCRIBE') describe = Buffer.from(rest, 'hex').toString('utf8');
       else if (kind === 'DROPPED') dropped = Number(rest);
+      else if (kind === 'REFUSED') refused = true;
       else {
         const [name, ...fields] = rest.split('\t');
         ((kind === 'STORE' ? stores : records)[name!] ??= []).push(fields.join(' '));

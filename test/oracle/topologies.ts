@@ -72,7 +72,7 @@ export const TOPOLOGIES: Readonly<Record<string, (builder: StreamsBuilder) => vo
       .flatMapValues((v) => [v, `${v}!`])
       .selectKey((k, v) => k + v)
       .peek(() => {})
-      .merge(input.filterNot((_k, v) => v !== null).mapValues((_v, k) => text(k)) as never)
+      .merge(input.filterNot((_k, v) => v !== null).mapValues((_v, k) => text(k)))
       .flatMap((k, v) => [
         [k, v],
         [v, text(k)],
