@@ -45,6 +45,7 @@ export {
 } from './state/index.ts';
 export {
   type Cancellable,
+  type NullFor,
   type OffsetReset,
   type Processor,
   type ProcessorContext,

@@ -3,12 +3,18 @@ import { BranchProcessor, PassThroughProcessor } from '../processors/index.ts';
 import type { GraphNode } from './graph.ts';
 import { KStream, type StreamOrigin } from './kstream.ts';
 import { checkName, Prefix } from './names.ts';
-import type { NamedOptions } from './options.ts';
+import type { FunctionOptions, NamedOptions } from './options.ts';
+
+interface Branch<K, V> {
+  readonly child: string;
+  readonly predicate: (key: K, value: V) => boolean;
+  readonly pure: boolean;
+}
 
 export class BranchedKStream<K, V> {
   readonly #origin: StreamOrigin;
   readonly #splitter: GraphNode;
-  readonly #branches: { readonly child: string; readonly predicate: (key: K, value: V) => boolean }[] = [];
+  readonly #branches: Branch<K, V>[] = [];
   readonly #streams = new Map<string, KStream<K, V>>();
 
   /** Not for users: `KStream.split()`. */
@@ -18,19 +24,26 @@ export class BranchedKStream<K, V> {
     const splitter = node.graph.nameOr(name, Prefix.BRANCH);
     const branches = this.#branches;
     this.#splitter = node.graph.add(splitter, [node], (topology, parents) => {
-      topology.addProcessor({ name: splitter, parents, supplier: () => new BranchProcessor(branches), stores: [] });
+      const pure = branches.every((branch) => branch.pure);
+      topology.addProcessor({
+        name: splitter,
+        parents,
+        supplier: () => new BranchProcessor(branches),
+        stores: [],
+        pure,
+      });
     });
   }
 
   /** Records that no earlier branch took and for which the predicate holds. The name, else the index from 1, ends the branch's name. */
-  branch(predicate: (key: K, value: V) => boolean, options: NamedOptions = {}): this {
-    this.#add(predicate, options.name ?? String(this.#branches.length + 1));
+  branch(predicate: (key: K, value: V) => boolean, options: FunctionOptions = {}): this {
+    this.#add(predicate, options.name ?? String(this.#branches.length + 1), options.pure === true);
     return this;
   }
 
   /** The rest, as a branch; the result has all branches under the splitter's name and theirs. */
   defaultBranch(options: NamedOptions = {}): ReadonlyMap<string, KStream<K, V>> {
-    this.#add(() => true, options.name ?? '0');
+    this.#add(() => true, options.name ?? '0', true);
     return this.#streams;
   }
 
@@ -39,14 +52,20 @@ export class BranchedKStream<K, V> {
     return this.#streams;
   }
 
-  #add(predicate: (key: K, value: V) => boolean, suffix: string): void {
+  #add(predicate: (key: K, value: V) => boolean, suffix: string, pure: boolean): void {
     const splitter = this.#splitter;
     const child = `${splitter.name}${suffix}`;
     checkName(child);
     splitter.graph.nextName(Prefix.BRANCH);
-    this.#branches.push({ child, predicate });
+    this.#branches.push({ child, predicate, pure });
     const node = splitter.graph.add(child, [splitter], (topology, parents) => {
-      topology.addProcessor({ name: child, parents, supplier: () => new PassThroughProcessor(), stores: [] });
+      topology.addProcessor({
+        name: child,
+        parents,
+        supplier: () => new PassThroughProcessor(),
+        stores: [],
+        pure: true,
+      });
     });
     this.#streams.set(child, new KStream({ ...this.#origin, node }));
   }

@@ -5,6 +5,7 @@
  */
 import type { AnyStoreDescription } from '../state/index.ts';
 import { type SourceNode, type Topology, TopologyBuilder, TopologyError } from '../topology/index.ts';
+import { extractorOf } from './user-functions.ts';
 
 /** Writes a node; its parents are given by name, in Java's order. */
 type Write = (topology: TopologyBuilder, parents: readonly string[]) => void;
@@ -69,7 +70,8 @@ export class Graph {
     const key = topics instanceof RegExp ? String(topics) : JSON.stringify([...topics].sort());
     const known = this.#streamSources.get(key);
     if (known !== undefined) checkSame(known.source, source);
-    const entry = this.#entry(source.name, [], (topology) => topology.addSource(source), known?.entry);
+    const timestamp = extractorOf(source.timestamp, source.name);
+    const entry = this.#entry(source.name, [], (t) => t.addSource({ ...source, timestamp }), known?.entry);
     if (known === undefined) this.#streamSources.set(key, { entry, source });
     return entry;
   }

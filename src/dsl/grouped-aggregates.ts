@@ -21,7 +21,9 @@ export interface AggregateStep {
   readonly options: Partial<MaterializedOptions<unknown>>;
   readonly value: AnySerde;
   readonly windows?: TimeWindows;
-  supplier(storeName: string): AnyProcessor;
+  /** The user's functions are not asked for, or neither change nor keep what they are given. */
+  readonly pure?: boolean;
+  supplier(storeName: string, node: string): AnyProcessor;
 }
 
 export class GroupedAggregates {
@@ -55,9 +57,10 @@ export class GroupedAggregates {
       topology.addProcessor({
         name,
         parents,
-        supplier: () => step.supplier(storeName),
+        supplier: () => step.supplier(storeName, name),
         stores: [storeName],
         graceMs: windows?.graceMs,
+        pure: step.pure,
       });
     });
     return new KTable({
@@ -94,7 +97,8 @@ export class GroupedAggregates {
       parent.graph.reuse(this.#repartition);
       return this.#repartition;
     }
-    this.#repartition = repartition({ parent, baseName, key, value: this.valueSerde() });
+    const { untouched } = this.#origin;
+    this.#repartition = repartition({ parent, baseName, key, value: this.valueSerde(), untouched });
     return this.#repartition;
   }
 }

@@ -1,7 +1,7 @@
 /** Grouped streams: count, reduce, aggregate, windowed or not. Mirrors `KGroupedStream` and `TimeWindowedKStream`. */
 import { AggregateProcessor, type Aggregation, WindowAggregateProcessor } from '../processors/index.ts';
 import { long, type Windowed } from '../serdes/index.ts';
-import type { AnySerde } from '../topology/index.ts';
+import { type AnySerde, resultOf, type Sync } from '../topology/index.ts';
 import type { GroupedAggregates } from './grouped-aggregates.ts';
 import type { KTable } from './ktable.ts';
 import { Prefix } from './names.ts';
@@ -27,6 +27,7 @@ export class KGroupedStream<K, V> {
       prefix: Prefix.AGGREGATE,
       options: options ?? {},
       value: long(),
+      pure: true,
       supplier: (store) => new AggregateProcessor(store, counting),
     });
   }
@@ -40,28 +41,24 @@ export class KGroupedStream<K, V> {
       prefix: Prefix.REDUCE,
       options: options ?? {},
       value: options?.value ?? this.#grouped.valueSerde(),
-      supplier: (store) =>
-        new AggregateProcessor<K, NonNullable<V>, NonNullable<V>>(store, {
-          initial: null,
-          add: (_key, value, aggregate) => reducer(aggregate, value),
-        }),
+      supplier: (store, node) => new AggregateProcessor(store, reducing<K, NonNullable<V>>(reducer, node)),
     });
   }
 
   /**
    * Folds the values of each key. The aggregator may change the aggregate it is given and return it; null values are
-   * dropped.
+   * dropped. An aggregate of null or undefined deletes the row.
    */
   aggregate<A>(
-    initializer: () => A,
-    aggregator: (key: K, value: NonNullable<V>, aggregate: A) => A,
+    initializer: () => A & Sync<A>,
+    aggregator: (key: K, value: NonNullable<V>, aggregate: A) => A & Sync<A>,
     options: MaterializedOptions<A>,
   ): KTable<K, A, never> {
     return this.#grouped.add({
       prefix: Prefix.AGGREGATE,
       options,
       value: options.value,
-      supplier: (store) => new AggregateProcessor(store, { initial: initializer, add: aggregator }),
+      supplier: (store, node) => new AggregateProcessor(store, folding(initializer, aggregator, node)),
     });
   }
 }
@@ -79,39 +76,38 @@ export class TimeWindowedKStream<K, V> {
   /** Records per key and window; null values count. */
   count(options?: Omit<MaterializedOptions<number>, 'value'>): KTable<Windowed<K>, number, never> {
     this.#grouped.burnForCount(options ?? {});
-    return this.#aggregate(Prefix.AGGREGATE, options ?? {}, long(), counting);
+    return this.#aggregate(Prefix.AGGREGATE, options ?? {}, long(), () => counting, true);
   }
 
   reduce(
     reducer: (aggregate: NonNullable<V>, value: V) => V,
     options?: Partial<MaterializedOptions<NonNullable<V>>>,
   ): KTable<Windowed<K>, NonNullable<V>, V extends null ? null : never> {
-    return this.#aggregate<NonNullable<V>, V, V extends null ? null : never>(
-      Prefix.REDUCE,
-      options ?? {},
-      options?.value ?? this.#grouped.valueSerde(),
-      {
-        initial: null,
-        // Null where the reducer made it so: the window is deleted.
-        add: (_key, value, aggregate) => reducer(aggregate, value) as NonNullable<V>,
-      },
+    // Null where the reducer made it so: the window is deleted.
+    const reduce = reducer as (aggregate: NonNullable<V>, value: V) => NonNullable<V>;
+    return this.#aggregate(Prefix.REDUCE, options ?? {}, options?.value ?? this.#grouped.valueSerde(), (node) =>
+      reducing<K, NonNullable<V>, V>(reduce, node),
     );
   }
 
-  /** Folds the values of each key and window. The aggregator may change the aggregate it is given and return it. */
+  /**
+   * Folds the values of each key and window. The aggregator may change the aggregate it is given and return it. An
+   * aggregate of null or undefined deletes the window.
+   */
   aggregate<A>(
-    initializer: () => A,
-    aggregator: (key: K, value: V, aggregate: A) => A,
+    initializer: () => A & Sync<A>,
+    aggregator: (key: K, value: V, aggregate: A) => A & Sync<A>,
     options: MaterializedOptions<A>,
   ): KTable<Windowed<K>, A, never> {
-    return this.#aggregate(Prefix.AGGREGATE, options, options.value, { initial: initializer, add: aggregator });
+    return this.#aggregate(Prefix.AGGREGATE, options, options.value, (node) => folding(initializer, aggregator, node));
   }
 
   #aggregate<A, VIn, T extends null = never>(
     prefix: string,
     options: Partial<MaterializedOptions<A>>,
     value: AnySerde,
-    aggregation: Aggregation<K, VIn, A>,
+    aggregation: (node: string) => Aggregation<K, VIn, A>,
+    pure = false,
   ): KTable<Windowed<K>, A, T> {
     const windows = this.#windows;
     return this.#grouped.add({
@@ -119,9 +115,25 @@ export class TimeWindowedKStream<K, V> {
       options,
       value,
       windows,
-      supplier: (store) => new WindowAggregateProcessor<K, VIn, A>(store, windows, aggregation),
+      pure,
+      supplier: (store, node) => new WindowAggregateProcessor<K, VIn, A>(store, windows, aggregation(node)),
     });
   }
 }
 
 const counting: Aggregation<unknown, unknown, number> = { initial: () => 0, add: (_key, _value, count) => count + 1 };
+
+function folding<K, V, A>(
+  initializer: () => A,
+  aggregator: (key: K, value: V, aggregate: A) => A,
+  node: string,
+): Aggregation<K, V, A> {
+  return {
+    initial: () => resultOf(initializer(), node),
+    add: (key, value, aggregate) => resultOf(aggregator(key, value, aggregate), node),
+  };
+}
+
+function reducing<K, A, V = A>(reducer: (aggregate: A, value: V) => A, node: string): Aggregation<K, V, A> {
+  return { initial: null, add: (_key, value, aggregate) => resultOf(reducer(aggregate, value), node) };
+}

@@ -1,6 +1,7 @@
 /**
  * A stream of records: an immutable description; every call gives another stream and changes none. Mirrors `KStream`.
- * Operators build nodes; what they do to a record is in src/processors, under the same name.
+ * Operators build nodes; what they do to a record is in src/processors, under the same name. Functions are synchronous;
+ * where one gives undefined, the stream has null.
  */
 import {
   FilterProcessor,
@@ -13,15 +14,24 @@ import {
   SelectKeyProcessor,
 } from '../processors/index.ts';
 import type { AnyStoreDescription } from '../state/index.ts';
-import type { AnyProcessor, AnySerde, Processor, TopicNameExtractor } from '../topology/index.ts';
+import type { AnyProcessor, AnySerde, NullFor, Processor, Sync, TopicNameExtractor } from '../topology/index.ts';
 import { BranchedKStream } from './branched.ts';
 import { fixedKey } from './fixed-key.ts';
 import type { GraphNode } from './graph.ts';
 import { GroupedAggregates } from './grouped-aggregates.ts';
 import { KGroupedStream } from './grouped-stream.ts';
 import { checkName, Prefix } from './names.ts';
-import type { GroupedOptions, NamedOptions, Narrows, ProducedOptions, RepartitionedOptions } from './options.ts';
+import type {
+  FunctionOptions,
+  GroupedOptions,
+  NamedOptions,
+  Narrows,
+  ProducedOptions,
+  RepartitionedOptions,
+} from './options.ts';
 import { repartition } from './repartition.ts';
+import { partitionerOf, topicOf } from './user-functions.ts';
+import { userProcessor } from './user-processor.ts';
 
 /** Where a stream stands in the graph. */
 export interface StreamOrigin {
@@ -31,12 +41,19 @@ export interface StreamOrigin {
   readonly value: AnySerde | undefined;
   /** The key has changed since the last topic: grouping by it needs a repartition topic. */
   readonly keyChanged: boolean;
+  /**
+   * Since the last topic no user code has handed values on, only seen them, but for what is declared pure: a value that is
+   * still the source's object is as it was read.
+   */
+  readonly untouched: boolean;
 }
 
 /** Processors with the stores they use; stores not yet known to the builder are added. */
 export interface ProcessOptions extends NamedOptions {
   readonly stores?: readonly AnyStoreDescription[];
 }
+
+const NEW_KEY = { key: undefined, keyChanged: true } as const;
 
 export class KStream<K, V> {
   readonly #origin: StreamOrigin;
@@ -47,61 +64,62 @@ export class KStream<K, V> {
   }
 
   /** Keeps the records for which the predicate holds. */
-  filter<V2 extends V>(predicate: (key: K, value: V) => value is V2 & V, options?: NamedOptions): KStream<K, V2>;
-  filter(predicate: (key: K, value: V) => boolean, options?: NamedOptions): KStream<K, V>;
-  filter(predicate: (key: K, value: V) => boolean, options: NamedOptions = {}): KStream<K, V> {
+  filter<V2 extends V>(predicate: (key: K, value: V) => value is V2 & V, options?: FunctionOptions): KStream<K, V2>;
+  filter(predicate: (key: K, value: V) => boolean, options?: FunctionOptions): KStream<K, V>;
+  filter(predicate: (key: K, value: V) => boolean, options: FunctionOptions = {}): KStream<K, V> {
     return this.#then(Prefix.FILTER, options, () => new FilterProcessor(predicate, true));
   }
 
   /** Keeps the records for which the predicate does not hold. */
-  filterNot(predicate: (key: K, value: V) => boolean, options: NamedOptions = {}): KStream<K, V> {
+  filterNot(predicate: (key: K, value: V) => boolean, options: FunctionOptions = {}): KStream<K, V> {
     return this.#then(Prefix.FILTER, options, () => new FilterProcessor(predicate, false));
   }
 
   /** A new key and value for each record. Grouping afterwards goes through a repartition topic. */
-  map<K2, V2>(mapper: (key: K, value: V) => readonly [K2, V2], options: NamedOptions = {}): KStream<K2, V2> {
+  map<K2, V2>(
+    mapper: (key: K, value: V) => readonly [K2 & Sync<K2>, V2 & Sync<V2>],
+    options: FunctionOptions = {},
+  ): KStream<NullFor<K2>, NullFor<V2>> {
     return this.#then(Prefix.MAP, options, () => new MapProcessor(mapper), {
-      key: undefined,
-      value: undefined,
-      keyChanged: true,
+      ...NEW_KEY,
+      ...this.#newValue(options),
     });
   }
 
-  mapValues<V2>(mapper: (value: V, key: K) => V2, options: NamedOptions = {}): KStream<K, V2> {
-    return this.#then(Prefix.MAPVALUES, options, () => new MapValuesProcessor(mapper), { value: undefined });
+  mapValues<V2>(mapper: (value: V, key: K) => V2 & Sync<V2>, options: FunctionOptions = {}): KStream<K, NullFor<V2>> {
+    return this.#then(Prefix.MAPVALUES, options, () => new MapValuesProcessor(mapper), this.#newValue(options));
   }
 
   /** Any number of records for each. Grouping afterwards goes through a repartition topic. */
   flatMap<K2, V2>(
-    mapper: (key: K, value: V) => Iterable<readonly [K2, V2]>,
-    options: NamedOptions = {},
-  ): KStream<K2, V2> {
+    mapper: (key: K, value: V) => Iterable<readonly [K2 & Sync<K2>, V2 & Sync<V2>]>,
+    options: FunctionOptions = {},
+  ): KStream<NullFor<K2>, NullFor<V2>> {
     return this.#then(Prefix.FLATMAP, options, () => new FlatMapProcessor(mapper), {
-      key: undefined,
-      value: undefined,
-      keyChanged: true,
+      ...NEW_KEY,
+      ...this.#newValue(options),
     });
   }
 
-  flatMapValues<V2>(mapper: (value: V, key: K) => Iterable<V2>, options: NamedOptions = {}): KStream<K, V2> {
-    return this.#then(Prefix.FLATMAPVALUES, options, () => new FlatMapValuesProcessor(mapper), { value: undefined });
+  flatMapValues<V2>(
+    mapper: (value: V, key: K) => Iterable<V2 & Sync<V2>>,
+    options: FunctionOptions = {},
+  ): KStream<K, NullFor<V2>> {
+    return this.#then(Prefix.FLATMAPVALUES, options, () => new FlatMapValuesProcessor(mapper), this.#newValue(options));
   }
 
   /** A new key for each record. Grouping afterwards goes through a repartition topic. */
-  selectKey<K2>(selector: (key: K, value: V) => K2, options: NamedOptions = {}): KStream<K2, V> {
-    return this.#then(Prefix.KEY_SELECT, options, () => new SelectKeyProcessor(selector), {
-      key: undefined,
-      keyChanged: true,
-    });
+  selectKey<K2>(selector: (key: K, value: V) => K2 & Sync<K2>, options: FunctionOptions = {}): KStream<NullFor<K2>, V> {
+    return this.#then(Prefix.KEY_SELECT, options, () => new SelectKeyProcessor(selector), NEW_KEY);
   }
 
   /** Calls an action with each record and hands it on. Values are not to be changed. */
-  peek(action: (key: K, value: V) => void, options: NamedOptions = {}): KStream<K, V> {
+  peek<R>(action: (key: K, value: V) => R & Sync<R>, options: FunctionOptions = {}): KStream<K, V> {
     return this.#then(Prefix.PEEK, options, () => new PeekProcessor(action, true));
   }
 
   /** Calls an action with each record: the stream's end. */
-  forEach(action: (key: K, value: V) => void, options: NamedOptions = {}): void {
+  forEach<R>(action: (key: K, value: V) => R & Sync<R>, options: FunctionOptions = {}): void {
     this.#then(Prefix.FOREACH, options, () => new PeekProcessor(action, false));
   }
 
@@ -110,14 +128,20 @@ export class KStream<K, V> {
    * @throws MILLRACE_TOPOLOGY_OTHER_BUILDER the streams come from two builders
    */
   merge<K2, V2>(other: KStream<K2, V2>, options: NamedOptions = {}): KStream<K | K2, V | V2> {
-    const { graph } = this.#origin.node;
+    const [a, b] = [this.#origin, other.#origin];
+    const { graph } = a.node;
     checkName(options.name);
     const name = graph.nameOr(options.name, Prefix.MERGE);
-    const node = graph.add(name, [this.#origin.node, other.#origin.node], (topology, parents) => {
-      topology.addProcessor({ name, parents, supplier: () => new PassThroughProcessor(), stores: [] });
+    const node = graph.add(name, [a.node, b.node], (topology, parents) => {
+      topology.addProcessor({ name, parents, supplier: () => new PassThroughProcessor(), stores: [], pure: true });
     });
-    const keyChanged = this.#origin.keyChanged || other.#origin.keyChanged;
-    return new KStream({ node, key: undefined, value: undefined, keyChanged });
+    return new KStream({
+      node,
+      key: undefined,
+      value: undefined,
+      keyChanged: a.keyChanged || b.keyChanged,
+      untouched: a.untouched && b.untouched,
+    });
   }
 
   /** Routes each record to the first branch whose predicate holds. */
@@ -131,12 +155,12 @@ export class KStream<K, V> {
    * @throws MILLRACE_TOPOLOGY_REPARTITION_EXISTS another repartition topic has the name
    */
   repartition<V2 = V>(options: RepartitionedOptions<K, V2> & Narrows<V, V2>): KStream<NonNullable<K>, V2> {
-    const { node: parent } = this.#origin;
-    const { key, value, partitions, partitioner } = options;
-    checkName(options.name);
-    const baseName = options.name ?? parent.graph.nextName(Prefix.REPARTITION);
-    const node = repartition({ parent, baseName, key, value, partitions, partitioner });
-    return new KStream({ node, key, value, keyChanged: false });
+    const { node: parent, untouched } = this.#origin;
+    const { name, key, value, partitions, partitioner, pure } = options;
+    checkName(name);
+    const baseName = name ?? parent.graph.nextName(Prefix.REPARTITION);
+    const node = repartition({ parent, baseName, key, value, untouched, partitions, partitioner, pure });
+    return new KStream({ node, key, value, keyChanged: false, untouched: true });
   }
 
   /**
@@ -144,16 +168,14 @@ export class KStream<K, V> {
    * `avroFields`): only what the aggregation uses is then decoded behind the topic.
    */
   groupBy<K2, V2 = V>(
-    selector: (key: K, value: V) => K2,
+    selector: (key: K, value: V) => K2 & Sync<K2>,
     options: GroupedOptions<K2, V2> & Narrows<V, V2>,
   ): KGroupedStream<NonNullable<K2>, V2> {
-    const { name, key, value } = options;
-    checkName(name);
-    const node = this.#add(
-      this.#origin.node.graph.nameOr(name, Prefix.KEY_SELECT),
-      () => new SelectKeyProcessor(selector),
-    );
-    return new KGroupedStream(new GroupedAggregates({ node, key, value, keyChanged: true }, name));
+    const { name: given, key, value, pure } = options;
+    checkName(given);
+    const name = this.#origin.node.graph.nameOr(given, Prefix.KEY_SELECT);
+    const node = this.#add({ name, supplier: () => new SelectKeyProcessor(selector), pure });
+    return new KGroupedStream(new GroupedAggregates({ ...this.#origin, node, key, value, keyChanged: true }, given));
   }
 
   /** Groups by the key; through a repartition topic only where the key has changed since the last topic. */
@@ -166,22 +188,23 @@ export class KStream<K, V> {
 
   /** A processor of the user's, a new instance for each task. It may change the key. */
   process<K2, V2>(supplier: () => Processor<K, V, K2, V2>, options: ProcessOptions = {}): KStream<K2, V2> {
-    return this.#process(Prefix.PROCESSOR, supplier, options, { key: undefined, value: undefined, keyChanged: true });
+    return this.#process(Prefix.PROCESSOR, supplier, options, { ...NEW_KEY, ...this.#newValue() });
   }
 
   /** A processor that keeps the key: forwarding another one throws. */
   processValues<V2>(supplier: () => Processor<K, V, K, V2>, options: ProcessOptions = {}): KStream<K, V2> {
-    return this.#process(Prefix.PROCESSVALUES, () => fixedKey(supplier()), options, { value: undefined });
+    return this.#process(Prefix.PROCESSVALUES, supplier, options, this.#newValue(), fixedKey);
   }
 
   /** Writes to a topic, always encoded by the serdes given here. */
   to(topic: string | TopicNameExtractor<K, V>, options: ProducedOptions<K, V>): void {
     const { node } = this.#origin;
+    const { key, value, partitioner: partition, pure } = options;
     checkName(options.name);
     const name = node.graph.nameOr(options.name, Prefix.SINK);
-    const { key, value, partitioner } = options;
+    const partitioner = partitionerOf(partition, name);
     node.graph.add(name, [node], (topology, parents) => {
-      topology.addSink({ name, parents, topic, key, value, partitioner });
+      topology.addSink({ name, parents, topic: topicOf(topic, name), key, value, partitioner, pure });
     });
   }
 
@@ -190,40 +213,48 @@ export class KStream<K, V> {
     return operator(this);
   }
 
+  /** What a function of the user's that hands values on leaves of what was known. */
+  #newValue({ pure = false }: FunctionOptions = {}): Pick<StreamOrigin, 'value' | 'untouched'> {
+    return { value: undefined, untouched: pure && this.#origin.untouched };
+  }
+
   /** A name that is given burns no number here, unlike elsewhere, as in Java. */
-  #process<K2, V2>(
+  #process<KIn, VIn, K2, V2>(
     prefix: string,
-    supplier: () => AnyProcessor,
-    { name: given, stores = [] }: ProcessOptions,
+    supplier: () => Processor<KIn, VIn, K2, V2>,
+    { name: given, stores: descriptions = [] }: ProcessOptions,
     change: Partial<StreamOrigin>,
+    wrap: (processor: AnyProcessor) => AnyProcessor = (processor) => processor,
   ): KStream<K2, V2> {
     const { graph } = this.#origin.node;
     checkName(given);
-    for (const store of stores) graph.store(store);
+    for (const store of descriptions) graph.store(store);
     const name = given ?? graph.nextName(prefix);
-    const node = this.#add(
-      name,
-      supplier,
-      stores.map((store) => store.name),
-    );
+    const stores = descriptions.map((store) => store.name);
+    const node = this.#add({ name, supplier: () => wrap(userProcessor(supplier(), name)), stores });
     return new KStream({ ...this.#origin, ...change, node });
   }
 
   #then<K2, V2>(
     prefix: string,
-    { name: given }: NamedOptions,
+    { name: given, pure }: FunctionOptions,
     supplier: () => AnyProcessor,
     change: Partial<StreamOrigin> = {},
   ): KStream<K2, V2> {
     checkName(given);
-    const node = this.#add(this.#origin.node.graph.nameOr(given, prefix), supplier);
+    const node = this.#add({ name: this.#origin.node.graph.nameOr(given, prefix), supplier, pure });
     return new KStream({ ...this.#origin, ...change, node });
   }
 
-  #add(name: string, supplier: () => AnyProcessor, stores: readonly string[] = []): GraphNode {
+  #add(processor: {
+    readonly name: string;
+    readonly supplier: () => AnyProcessor;
+    readonly stores?: readonly string[];
+    readonly pure?: boolean | undefined;
+  }): GraphNode {
     const { node } = this.#origin;
-    return node.graph.add(name, [node], (topology, parents) => {
-      topology.addProcessor({ name, parents, supplier, stores });
+    return node.graph.add(processor.name, [node], (topology, parents) => {
+      topology.addProcessor({ stores: [], ...processor, parents });
     });
   }
 }

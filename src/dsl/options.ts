@@ -8,6 +8,15 @@ export interface NamedOptions {
   readonly name?: string;
 }
 
+/** For what is given a function of the user's. */
+export interface FunctionOptions extends NamedOptions {
+  /**
+   * The function neither changes nor keeps what it is given, so that rows of a table reach it without a copy. Default
+   * false. What a function that is declared pure and is not does to a row is undefined.
+   */
+  readonly pure?: boolean;
+}
+
 /** `Consumed` */
 export interface ConsumedOptions<K, V> extends NamedOptions {
   readonly key: Serde<K>;
@@ -19,8 +28,8 @@ export interface ConsumedOptions<K, V> extends NamedOptions {
   readonly offsetReset?: OffsetReset;
 }
 
-/** `Produced`. A value of null is written as a tombstone. */
-export interface ProducedOptions<K, V> extends NamedOptions {
+/** `Produced`. A value of null is written as a tombstone. `pure` is the partitioner's and the topic extractor's. */
+export interface ProducedOptions<K, V> extends FunctionOptions {
   readonly key: Serde<NonNullable<K>>;
   readonly value: Serde<NonNullable<V>>;
   /** Java's murmur2 of the key's bytes where it is left out or gives undefined. */
@@ -32,14 +41,14 @@ export type Narrows<V, V2> = [V] extends [V2]
   ? unknown
   : { readonly value: 'The value serde does not fit the values of this stream' };
 
-/** `Grouped`; the name is the repartition topic's. */
-export interface GroupedOptions<K, V> extends NamedOptions {
+/** `Grouped`; the name is the repartition topic's, `pure` the selector's. */
+export interface GroupedOptions<K, V> extends FunctionOptions {
   readonly key: Serde<NonNullable<K>>;
   readonly value: Serde<V>;
 }
 
-/** `Repartitioned`; the name is the topic's. */
-export interface RepartitionedOptions<K, V> extends NamedOptions {
+/** `Repartitioned`; the name is the topic's, `pure` the partitioner's. */
+export interface RepartitionedOptions<K, V> extends FunctionOptions {
   readonly key: Serde<NonNullable<K>>;
   readonly value: Serde<V>;
   /** Default: as many as the topics read have. */

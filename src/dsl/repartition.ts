@@ -3,6 +3,7 @@ import { FilterProcessor } from '../processors/index.ts';
 import type { AnySerde, StreamPartitioner } from '../topology/index.ts';
 import type { GraphNode } from './graph.ts';
 import { Prefix } from './names.ts';
+import { partitionerOf } from './user-functions.ts';
 
 const GENERATED = /^KSTREAM.*-[0-9]{10}$/;
 const SUFFIX = '-repartition';
@@ -13,9 +14,13 @@ export interface RepartitionStep {
   readonly baseName: string;
   readonly key: AnySerde;
   readonly value: AnySerde;
+  /** No user code could have changed values in place since they were read: see SinkNode#reusesSourceBytes. */
+  readonly untouched: boolean;
   readonly partitions?: number | undefined;
   // biome-ignore lint/suspicious/noExplicitAny: see AnyProcessor
   readonly partitioner?: StreamPartitioner<any, any> | undefined;
+  /** The partitioner's. */
+  readonly pure?: boolean | undefined;
 }
 
 /** The numbers that the three nodes burn, whether or not the names are used; also where a repartition topic is reused. */
@@ -32,7 +37,7 @@ export function repartitionNames(graph: { nextName(prefix: string): string }) {
  * @throws MILLRACE_TOPOLOGY_REPARTITION_EXISTS
  */
 export function repartition(step: RepartitionStep): GraphNode {
-  const { parent, baseName, key, value, partitions, partitioner } = step;
+  const { parent, baseName, key, value, untouched, partitions, pure } = step;
   const { graph } = parent;
   const topic = baseName.endsWith(SUFFIX) ? baseName : baseName + SUFFIX;
   const generated = repartitionNames(graph);
@@ -47,8 +52,18 @@ export function repartition(step: RepartitionStep): GraphNode {
       parents,
       supplier: () => new FilterProcessor<unknown, unknown>((k) => k !== null, true),
       stores: [],
+      pure: true,
     });
-    topology.addSink({ name: names.sink, parents: [names.filter], topic, key, value, partitioner });
+    topology.addSink({
+      name: names.sink,
+      parents: [names.filter],
+      topic,
+      key,
+      value,
+      partitioner: partitionerOf(step.partitioner, names.sink),
+      pure,
+      reusesSourceBytes: untouched,
+    });
     topology.addSource({ name: names.source, topics: [topic], key, value });
   });
 }

@@ -9,6 +9,7 @@ import { KTable } from './ktable.ts';
 import { checkName, Prefix, STORE_SUFFIX } from './names.ts';
 import type { ConsumedOptions, MaterializedOptions } from './options.ts';
 import { tableStore } from './table-store.ts';
+import { extractorOf } from './user-functions.ts';
 
 export class StreamsBuilder {
   readonly #graph = new Graph();
@@ -25,7 +26,7 @@ export class StreamsBuilder {
     const { key, value, timestamp, offsetReset } = options;
     const name = this.#graph.nameOr(options.name, Prefix.SOURCE);
     const node = this.#graph.streamSource({ name, topics: subscription(topics), key, value, timestamp, offsetReset });
-    return new KStream({ node, key, value, keyChanged: false });
+    return new KStream({ node, key, value, keyChanged: false, untouched: true });
   }
 
   /**
@@ -49,7 +50,14 @@ export class StreamsBuilder {
     if (storeName !== undefined)
       graph.store(tableStore(storeName, { ...materialized, key, value: materialized?.value ?? value }));
     const node = graph.add(tableName, [], (topology) => {
-      topology.addSource({ name: sourceName, topics: [topic], key, value: nullable(value), timestamp, offsetReset });
+      topology.addSource({
+        name: sourceName,
+        topics: [topic],
+        key,
+        value: nullable(value),
+        timestamp: extractorOf(timestamp, sourceName),
+        offsetReset,
+      });
       topology.addProcessor({
         name: tableName,
         parents: [sourceName],

@@ -1,17 +1,25 @@
-/** Operators on one record at a time. Mirrors KStreamFilter, KStreamMap, KStreamFlatMap, KStreamPeek and their kin. */
+/**
+ * Operators on one record at a time. Mirrors KStreamFilter, KStreamMap, KStreamFlatMap, KStreamPeek and their kin. What a
+ * function of the user's returns goes through `resultOf` or `answerOf`, which refuse promises.
+ */
 import {
+  answerOf,
   type InternalProcessorContext,
   type Processor,
   type ProcessorContext,
+  resultOf,
   StreamRecord,
 } from '../topology/index.ts';
 
 /** Keeps the context; what every operator that forwards needs. */
 export abstract class ForwardingProcessor<KIn, VIn, KOut, VOut> implements Processor<KIn, VIn, KOut, VOut> {
   protected context!: InternalProcessorContext<KOut, VOut>;
+  /** The operator's name. */
+  protected node = '';
 
   init(context: ProcessorContext<KOut, VOut>): void {
     this.context = context as InternalProcessorContext<KOut, VOut>;
+    this.node = this.context.nodeName;
   }
 
   abstract process(record: StreamRecord<KIn, VIn>): void;
@@ -28,7 +36,8 @@ export class FilterProcessor<K, V> extends ForwardingProcessor<K, V, K, V> {
   }
 
   process(record: StreamRecord<K, V>): void {
-    if (this.#predicate(record.key, record.value) === this.#keep) this.context.forward(record);
+    const { key, value } = record;
+    if (answerOf(this.#predicate(key, value), this.node) === this.#keep) this.context.forward(record);
   }
 }
 
@@ -41,8 +50,11 @@ export class MapProcessor<K, V, K2, V2> extends ForwardingProcessor<K, V, K2, V2
   }
 
   process(record: StreamRecord<K, V>): void {
-    const [key, value] = this.#mapper(record.key, record.value);
-    this.context.forward(new StreamRecord(key, value, record.timestamp, record.headers));
+    const { node } = this;
+    const [key, value] = resultOf(this.#mapper(record.key, record.value), node);
+    this.context.forward(
+      new StreamRecord(resultOf(key, node), resultOf(value, node), record.timestamp, record.headers),
+    );
   }
 }
 
@@ -55,7 +67,7 @@ export class MapValuesProcessor<K, V, V2> extends ForwardingProcessor<K, V, K, V
   }
 
   process(record: StreamRecord<K, V>): void {
-    this.context.forward(record.withValue(this.#mapper(record.value, record.key)));
+    this.context.forward(record.withValue(resultOf(this.#mapper(record.value, record.key), this.node)));
   }
 }
 
@@ -68,7 +80,7 @@ export class SelectKeyProcessor<K, V, K2> extends ForwardingProcessor<K, V, K2, 
   }
 
   process(record: StreamRecord<K, V>): void {
-    this.context.forward(record.withKey(this.#selector(record.key, record.value)));
+    this.context.forward(record.withKey(resultOf(this.#selector(record.key, record.value), this.node)));
   }
 }
 
@@ -81,8 +93,11 @@ export class FlatMapProcessor<K, V, K2, V2> extends ForwardingProcessor<K, V, K2
   }
 
   process(record: StreamRecord<K, V>): void {
-    for (const [key, value] of this.#mapper(record.key, record.value)) {
-      this.context.forward(new StreamRecord(key, value, record.timestamp, record.headers));
+    const { node } = this;
+    for (const [key, value] of resultOf(this.#mapper(record.key, record.value), node)) {
+      this.context.forward(
+        new StreamRecord(resultOf(key, node), resultOf(value, node), record.timestamp, record.headers),
+      );
     }
   }
 }
@@ -96,23 +111,25 @@ export class FlatMapValuesProcessor<K, V, V2> extends ForwardingProcessor<K, V, 
   }
 
   process(record: StreamRecord<K, V>): void {
-    for (const value of this.#mapper(record.value, record.key)) this.context.forward(record.withValue(value));
+    const { node } = this;
+    for (const value of resultOf(this.#mapper(record.value, record.key), node))
+      this.context.forward(record.withValue(resultOf(value, node)));
   }
 }
 
 /** Calls an action and, unless it is the end of the stream, hands the record on. */
 export class PeekProcessor<K, V> extends ForwardingProcessor<K, V, K, V> {
-  readonly #action: (key: K, value: V) => void;
+  readonly #action: (key: K, value: V) => unknown;
   readonly #forwards: boolean;
 
-  constructor(action: (key: K, value: V) => void, forwards: boolean) {
+  constructor(action: (key: K, value: V) => unknown, forwards: boolean) {
     super();
     this.#action = action;
     this.#forwards = forwards;
   }
 
   process(record: StreamRecord<K, V>): void {
-    this.#action(record.key, record.value);
+    resultOf(this.#action(record.key, record.value), this.node);
     if (this.#forwards) this.context.forward(record);
   }
 }
@@ -135,7 +152,7 @@ export class BranchProcessor<K, V> extends ForwardingProcessor<K, V, K, V> {
 
   process(record: StreamRecord<K, V>): void {
     for (const { child, predicate } of this.#branches) {
-      if (predicate(record.key, record.value)) {
+      if (answerOf(predicate(record.key, record.value), this.node)) {
         this.context.forward(record, child);
         return;
       }

@@ -225,7 +225,6 @@ export class TaskManager {
       changelogTopic: (store) => changelogs.get(store),
       undecodable,
       nowMs,
-      isInternal: (topic) => names.isInternal(topic),
     });
     this.#tasks.set(task.name, { task, partitions, state: 'restoring' });
     this.#options.restorer.add(task);

@@ -3,3 +3,4 @@ export * from './errors.ts';
 export * from './nodes.ts';
 export * from './processor.ts';
 export { type SubTopology, Topology, TopologyBuilder } from './topology.ts';
+export * from './user-code.ts';

@@ -40,6 +40,11 @@ export interface ProcessorNode {
   readonly stores: readonly string[];
   /** Windowed operators: ms by which a record may be late. */
   readonly graceMs?: number | undefined;
+  /**
+   * True where what it is given is neither changed nor kept: the runtime's own operators, and user code declared pure.
+   * It may hand it on. Default false.
+   */
+  readonly pure?: boolean | undefined;
 }
 
 /** The partition for a record, 0 ≤ p < partitionCount; undefined: Java's murmur2 of the key. */
@@ -62,6 +67,13 @@ export interface SinkNode {
   readonly value: AnySerde;
   // biome-ignore lint/suspicious/noExplicitAny: see AnyProcessor
   readonly partitioner?: StreamPartitioner<any, any> | undefined;
+  /** True where the partitioner and the topic's extractor neither change nor keep what they are given. Default false. */
+  readonly pure?: boolean | undefined;
+  /**
+   * True for a repartition topic behind which no user code stands that could have changed the value in place: a value that
+   * is still the source's object may be written with the bytes it was read from. Default false.
+   */
+  readonly reusesSourceBytes?: boolean | undefined;
 }
 
 export type TopologyNode = SourceNode | ProcessorNode | SinkNode;

@@ -2,9 +2,10 @@
 import { type Header, NO_HEADERS } from '../headers.ts';
 import type { AnyStoreDescription, LiveStore, WriteContext } from '../state/index.ts';
 import { TopologyError } from './errors.ts';
+import type { Unused } from './user-code.ts';
 
 /**
- * A record on its way through the topology. Immutable: `with…` gives another one.
+ * A record on its way through the topology. Immutable: `with…` gives another one. A key or value of undefined is null.
  * @throws TopologyError MILLRACE_TOPOLOGY_INVALID_TIMESTAMP a timestamp that is negative or no whole number
  */
 export class StreamRecord<K, V> {
@@ -16,8 +17,8 @@ export class StreamRecord<K, V> {
 
   constructor(key: K, value: V, timestamp: number, headers: readonly Header[] = NO_HEADERS) {
     if (!isTimestamp(timestamp)) throw invalidTimestamp(timestamp);
-    this.key = key;
-    this.value = value;
+    this.key = key === undefined ? (null as K) : key;
+    this.value = value === undefined ? (null as V) : value;
     this.timestamp = timestamp;
     this.headers = headers;
   }
@@ -90,14 +91,21 @@ export interface ProcessorContext<KOut, VOut> {
   currentSystemTimeMs(): number;
 }
 
+/**
+ * Nothing waits for what these give: a promise is refused, by the types and at work.
+ * @throws TopologyError MILLRACE_TOPOLOGY_ASYNC_USER_CODE where the runtime calls one that is asynchronous
+ */
 export interface Processor<KIn, VIn, KOut = never, VOut = never> {
-  init?(context: ProcessorContext<KOut, VOut>): void;
-  process(record: StreamRecord<KIn, VIn>): void;
-  close?(): void;
+  init?(context: ProcessorContext<KOut, VOut>): Unused;
+  process(record: StreamRecord<KIn, VIn>): Unused;
+  close?(): Unused;
 }
 
 /** What the operators of the DSL may do besides. Not for users: live objects are handed out. */
 export interface InternalProcessorContext<KOut = unknown, VOut = unknown> extends ProcessorContext<KOut, VOut> {
+  readonly nodeName: string;
+  /** True where what the node forwards reaches code that may change or keep it. */
+  readonly exposesValues: boolean;
   liveStore<K, V>(name: string): LiveStore<K, V, ProcessingContext>;
   /** Counts a record that an operator drops (`dropped-records`). */
   drop(reason: DropReason): void;

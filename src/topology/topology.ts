@@ -6,6 +6,7 @@
 import type { AnyStoreDescription } from '../state/index.ts';
 import { describeTopology } from './describe.ts';
 import { TopologyError } from './errors.ts';
+import { exposingNodes } from './exposure.ts';
 import type { ProcessorNode, RepartitionTopic, SinkNode, SourceNode, TopologyNode } from './nodes.ts';
 
 export interface SubTopology {
@@ -14,6 +15,8 @@ export interface SubTopology {
   readonly sources: readonly SourceNode[];
   readonly sinks: readonly SinkNode[];
   readonly stores: readonly AnyStoreDescription[];
+  /** The nodes that hand what they forward to code which may change or keep it: see exposure.ts. */
+  readonly exposingNodes: ReadonlySet<string>;
 }
 
 export class TopologyBuilder {
@@ -134,12 +137,8 @@ export class Topology {
       stores: [...new Set(members.flatMap((node) => (node.kind === 'processor' ? node.stores : [])))].map(
         (name) => stores.get(name)!,
       ),
+      exposingNodes: exposingNodes(members),
     }));
-  }
-
-  /** True where nothing is read: there would be no task. */
-  get isEmpty(): boolean {
-    return this.subTopologies.length === 0;
   }
 
   /**

@@ -18,7 +18,7 @@ import type { Task } from './task.ts';
 export interface RuntimeNode {
   readonly name: string;
   readonly context: NodeContext;
-  readonly processor: { process(record: StreamRecord<unknown, unknown>): void };
+  readonly processor: { process(record: StreamRecord<unknown, unknown>): unknown };
 }
 
 export class NodeContext implements InternalProcessorContext {
@@ -34,6 +34,14 @@ export class NodeContext implements InternalProcessorContext {
     this.#node = node;
     this.applicationId = task.options.applicationId;
     this.taskId = task.name;
+  }
+
+  get nodeName(): string {
+    return this.#node.name;
+  }
+
+  get exposesValues(): boolean {
+    return this.#task.options.subTopology.exposingNodes.has(this.#node.name);
   }
 
   addChild(child: RuntimeNode): void {

@@ -42,16 +42,10 @@ export class RecordCollector {
 
   /**
    * Hot. Writes a sink's record.
-   * @param origin the queue whose record is being processed: a value that is still the source's object, under a serde
-   *   that can read its bytes, is copied as bytes
+   * @param origin the queue whose record is being processed: where the node allows it, a value that is still the source's
+   *   object, under a serde that can read its bytes, is copied as bytes
    */
-  send(
-    node: SinkNode,
-    topic: string,
-    record: StreamRecord<unknown, unknown>,
-    origin: RecordQueue | undefined,
-    reuseBytes: boolean,
-  ): void {
+  send(node: SinkNode, topic: string, record: StreamRecord<unknown, unknown>, origin: RecordQueue | undefined): void {
     const { key, value } = record;
     const scratch = this.#scratch;
     scratch.reset();
@@ -62,7 +56,7 @@ export class RecordCollector {
     }
     const partition = this.#partition(node, topic, record, keyLength);
     if (
-      reuseBytes &&
+      node.reusesSourceBytes === true &&
       origin !== undefined &&
       value !== null &&
       value === origin.head?.value &&

@@ -14,6 +14,7 @@ import {
   type SourceNode,
   StreamRecord,
   type TimestampExtractor,
+  TopologyError,
 } from '../../topology/index.ts';
 import { StreamsError } from '../errors.ts';
 import type { HandlerResponse, UndecodableRecord } from '../options.ts';
@@ -200,6 +201,7 @@ export class RecordQueue {
     try {
       return extractor(record.value, record);
     } catch (error) {
+      if (error instanceof TopologyError) throw error;
       throw new StreamsError(
         'MILLRACE_RUNTIME_PROCESSING',
         `The timestamp extractor of ${this.node.name} failed on the record at ${this.#at(record)}: ${messageOf(error)}`,

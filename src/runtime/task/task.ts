@@ -56,8 +56,6 @@ export interface TaskOptions {
   changelogTopic(store: string): string | undefined;
   undecodable(record: UndecodableRecord): HandlerResponse;
   nowMs(): number;
-  /** Topics between sub-topologies: bytes may be reused there, `to()` always encodes. */
-  isInternal(topic: string): boolean;
 }
 
 const NO_CONTEXT: ProcessingContext = { topic: null, partition: -1, offset: -1, timestamp: -1, headers: [] };
@@ -311,14 +309,13 @@ export class Task {
   }
 
   #sinkProcess(node: SinkNode): (record: StreamRecord<unknown, unknown>) => void {
-    const { collector, topicName, isInternal } = this.options;
+    const { collector, topicName } = this.options;
     if (typeof node.topic === 'string') {
       const topic = topicName(node.topic);
-      const internal = isInternal(node.topic);
-      return (record) => collector.send(node, topic, record, this.#current, internal);
+      return (record) => collector.send(node, topic, record, this.#current);
     }
     const extract = node.topic;
-    return (record) => collector.send(node, extract(record.key, record.value, record), record, this.#current, false);
+    return (record) => collector.send(node, extract(record.key, record.value, record), record, this.#current);
   }
 
   /** What user code threw, or a serde that refuses a value, with the operator and the record that it was at. */
