@@ -1,4 +1,5 @@
 /** Time windows: tumbling (advance = size) and hopping. Mirrors `TimeWindows`. */
+import { TopologyError } from '../topology/index.ts';
 
 export interface TimeWindowsOptions {
   /** ms between the starts of two windows, 1 to size. Default: the size, which makes them tumbling. */
@@ -20,20 +21,22 @@ export class TimeWindows {
 
   /**
    * Windows `[n · advance, n · advance + size)`, in ms since the epoch.
-   * @throws RangeError size < 1, advance outside 1..size, negative grace
+   * @throws TopologyError MILLRACE_TOPOLOGY_INVALID_WINDOWS size < 1, advance outside 1..size, negative grace, fractions
    */
   static of(sizeMs: number, { advance = sizeMs, grace = 0 }: TimeWindowsOptions = {}): TimeWindows {
-    if (!(Number.isSafeInteger(sizeMs) && sizeMs >= 1))
-      throw new RangeError(`A window size of ${sizeMs} ms: it must be a whole number ≥ 1.`);
-    if (!(Number.isSafeInteger(advance) && advance >= 1 && advance <= sizeMs)) {
-      throw new RangeError(
-        `An advance of ${advance} ms: it must be a whole number from 1 to the window size of ${sizeMs}.`,
-      );
-    }
-    if (!(Number.isSafeInteger(grace) && grace >= 0))
-      throw new RangeError(`A grace of ${grace} ms: it must be a whole number ≥ 0.`);
+    check(sizeMs >= 1, sizeMs, 'a window size', 'a whole number ≥ 1');
+    check(advance >= 1 && advance <= sizeMs, advance, 'an advance', `a whole number from 1 to the size of ${sizeMs}`);
+    check(grace >= 0, grace, 'a grace', 'a whole number ≥ 0');
     return new TimeWindows(sizeMs, advance, grace);
   }
+}
+
+function check(isInRange: boolean, ms: number, what: string, range: string): void {
+  if (isInRange && Number.isSafeInteger(ms)) return;
+  throw new TopologyError(
+    'MILLRACE_TOPOLOGY_INVALID_WINDOWS',
+    `TimeWindows with ${what} of ${ms} ms: it must be ${range}.`,
+  );
 }
 
 /** Durations in ms. */

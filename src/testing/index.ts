@@ -1,4 +1,5 @@
 /** `millrace/testing`: run a topology in memory. */
 
+export * from './errors.ts';
 export * from './store-suites.ts';
 export * from './topology-test-driver.ts';

@@ -18,6 +18,7 @@ import { relieveCache } from '../runtime/task-scheduler.ts';
 import type { Serde, Side } from '../serdes/index.ts';
 import { CacheBudget, type KeyValueStore, type WindowStore } from '../state/index.ts';
 import type { Topology } from '../topology/index.ts';
+import { TestDriverError } from './errors.ts';
 
 export interface TopologyTestDriverOptions {
   /** Default `test`. */
@@ -271,7 +272,11 @@ export class TopologyTestDriver {
       const task = this.#tasks.find(({ options }) =>
         options.subTopology.sources.some(({ topics }) => topics instanceof RegExp && topics.test(topic)),
       );
-      if (task === undefined) throw new RangeError(`No source of the topology reads topic ${topic}.`);
+      if (task === undefined) {
+        throw new TestDriverError('MILLRACE_TESTING_UNKNOWN_TOPIC', `No source of the topology reads topic ${topic}.`, {
+          context: { topic },
+        });
+      }
       this.#connect(task, topic);
     }
     const offset = this.#offsets.get(topic) ?? 0;
@@ -284,7 +289,9 @@ export class TopologyTestDriver {
       const store = task.facade(name);
       if (store !== undefined) return store;
     }
-    throw new RangeError(`The topology has no store named ${name}.`);
+    throw new TestDriverError('MILLRACE_TESTING_UNKNOWN_STORE', `The topology has no store named ${name}.`, {
+      context: { store: name },
+    });
   }
 }
 

@@ -76,7 +76,8 @@ export interface ProcessorContext<KOut, VOut> {
   /**
    * Calls back at each multiple of the interval, in stream time (driven by records) or wall-clock time. Intervals that
    * passed unnoticed give one call. The callback may be async: the task waits for it.
-   * @param intervalMs ≥ 1
+   * @param intervalMs a whole number ≥ 1
+   * @throws MILLRACE_RUNTIME_INVALID_PUNCTUATION
    */
   schedule(
     intervalMs: number,

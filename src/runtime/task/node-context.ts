@@ -93,8 +93,9 @@ export class NodeContext implements InternalProcessorContext {
     type: PunctuationType,
     callback: (timestamp: number) => void | Promise<void>,
   ): Cancellable {
-    return this.#task.punctuations.add(intervalMs, type, this.#task.options.nowMs(), (timestamp) => {
-      this.#task.currentNode = this.#node.name;
+    const { name } = this.#node;
+    return this.#task.punctuations.add(name, intervalMs, type, this.#task.options.nowMs(), (timestamp) => {
+      this.#task.currentNode = name;
       return callback(timestamp);
     });
   }

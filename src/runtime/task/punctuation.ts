@@ -1,5 +1,8 @@
 /** When punctuators are due. Mirrors `PunctuationQueue`: missed intervals collapse to one call. */
 import type { Cancellable, PunctuationType } from '../../topology/index.ts';
+import { StreamsError } from '../errors.ts';
+
+const TYPES: readonly PunctuationType[] = ['stream-time', 'wall-clock-time'];
 
 interface Schedule {
   readonly type: PunctuationType;
@@ -12,9 +15,26 @@ interface Schedule {
 export class Punctuations {
   #schedules: Schedule[] = [];
 
-  /** @param nowMs wall-clock time, for the first call of a wall-clock schedule; stream time starts at 0 */
-  add(intervalMs: number, type: PunctuationType, nowMs: number, callback: Schedule['callback']): Cancellable {
-    if (!(intervalMs >= 1)) throw new RangeError(`A punctuation interval of ${intervalMs} ms: it must be ≥ 1.`);
+  /**
+   * @param node whose schedule it is, for errors
+   * @param nowMs wall-clock time, for the first call of a wall-clock schedule; stream time starts at 0
+   * @throws MILLRACE_RUNTIME_INVALID_PUNCTUATION
+   */
+  add(
+    node: string,
+    intervalMs: number,
+    type: PunctuationType,
+    nowMs: number,
+    callback: Schedule['callback'],
+  ): Cancellable {
+    if (!(intervalMs >= 1 && Number.isSafeInteger(intervalMs) && TYPES.includes(type))) {
+      throw new StreamsError(
+        'MILLRACE_RUNTIME_INVALID_PUNCTUATION',
+        `${node}: schedule() with an interval of ${intervalMs} ms and the type ${type}. The interval must be a whole ` +
+          `number ≥ 1, the type one of ${TYPES.join(', ')}.`,
+        { context: { node } },
+      );
+    }
     const schedule: Schedule = {
       type,
       intervalMs,

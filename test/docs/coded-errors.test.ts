@@ -1,0 +1,34 @@
+/** Every error that a user can meet has a code: what is thrown without one is listed here, with why nobody meets it. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+
+const SRC = join(import.meta.dirname, '../../src');
+
+/** By file: where such an error goes. A line goes when its file needs it no more. */
+const UNCODED: Readonly<Record<string, string>> = {
+  'errors.ts': 'the base of the coded ones',
+  'apps/environment.ts': 'a program’s message at its end; no API throws it',
+  'embedded/broker/wire-types.ts': 'a request that cannot be read: the connection is closed, as Kafka does',
+  'embedded/registry/registry-fault.ts': 'an answer of the registry: status and code of its REST interface',
+  'kafka/compression/index.ts': 'cause of MILLRACE_KAFKA_CORRUPT_RECORD',
+  'kafka/connections.ts': 'cause of MILLRACE_KAFKA_CONNECTION',
+  'kafka/response-socket.ts': 'cause of MILLRACE_KAFKA_CONNECTION',
+  'runtime/kafka-streams.ts': 'what was thrown and is no Error, for the handler',
+  'runtime/restore/changelog-reader.ts': 'cause of MILLRACE_RUNTIME_TASK_TIMEOUT',
+  'runtime/task/record-queue.ts': 'what a serde threw and is no Error, for the handler',
+  'serdes/http-exchange.ts': 'cause of MILLRACE_SERDES_REGISTRY_UNREACHABLE',
+  'state/store.ts': 'windowStore() with a retention shorter than its windows: to have a code',
+  'state/task-state.ts': 'cause of MILLRACE_STATE_CORRUPT',
+};
+
+// An error of JavaScript's own made or extended, or anything thrown that is none.
+const SUSPECT =
+  /new (?:Error|RangeError|TypeError|SyntaxError|AggregateError)\(|extends (?:Error|RangeError|TypeError)\b|throw ['"`{[\d]/;
+
+test('no error without a code is thrown but where nobody meets it', () => {
+  const found = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && SUSPECT.test(readFileSync(join(SRC, file), 'utf8')))
+    .sort();
+  expect(found).toEqual(Object.keys(UNCODED).sort());
+});

@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest';
+import { type PunctuationType, StreamsBuilder, string } from '../../src/index.ts';
+import { TopologyTestDriver } from '../../src/testing/index.ts';
+
+const s = string();
+const IO = { key: s, value: s };
+
+test.each<[number, PunctuationType]>([
+  [0, 'stream-time'],
+  [Number.NaN, 'stream-time'],
+  [Number.POSITIVE_INFINITY, 'wall-clock-time'],
+  [1.5, 'wall-clock-time'],
+  [10, 'moon-time' as PunctuationType],
+])('a punctuation each %s ms of %s is refused, and its processor named', async (interval, type) => {
+  const b = new StreamsBuilder();
+  b.stream('in', IO).process(
+    () => ({ init: (context) => void context.schedule(interval, type, () => {}), process: () => {} }),
+    { name: 'op' },
+  );
+  const error = await TopologyTestDriver.create(b.build()).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ code: 'MILLRACE_RUNTIME_INVALID_PUNCTUATION', node: 'op' });
+});
