@@ -68,10 +68,6 @@ export class TopologyBuilder {
     return this;
   }
 
-  hasNode(name: string): boolean {
-    return this.#nodes.has(name);
-  }
-
   /** @throws MILLRACE_TOPOLOGY_UNKNOWN_STORE a node names a store that was not added */
   build(): Topology {
     for (const node of this.#nodes.values()) {
