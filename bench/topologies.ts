@@ -58,7 +58,7 @@ function aggregate<V extends { readonly value: number }>(
       { name: 'metric-aggregates', value: metricAggregate, caching },
     )
     .toStream()
-    .map((windowed, agg) => [windowed.key, agg.summarise(windowed)])
+    .map((windowed, agg) => [windowed.key, agg.summarise(windowed)], { pure: true })
     .to('metrics-aggregated', { key: string(), value: avro(registry, aggregatedMetricSchema) });
   return builder.build();
 }

@@ -42,7 +42,7 @@ export function aggregationTopology({ registry, graceMs, logger }: AggregationOp
       { name: 'metric-aggregates', value: metricAggregate },
     )
     .toStream()
-    .map((windowed, agg) => [windowed.key, agg.summarise(windowed)])
+    .map((windowed, agg) => [windowed.key, agg.summarise(windowed)], { pure: true })
     .to('metrics-aggregated', { key: string(), value: aggregatedMetric });
   return builder.build();
 }

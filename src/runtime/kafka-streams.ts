@@ -45,9 +45,10 @@ export class KafkaStreams {
    * @throws StreamsError MILLRACE_RUNTIME_INVALID_OPTIONS, MILLRACE_RUNTIME_EMPTY_TOPOLOGY
    */
   constructor(topology: Topology, options: StreamsOptions, storage: StateStorage = levelStorage) {
-    this.#topology = topology;
     this.#storage = storage;
     this.#options = resolveOptions(options);
+    // As in Java: without room for a cache, stores behave as those that do not cache.
+    this.#topology = this.#options.cacheMaxBytes === 0 ? topology.withoutCaching() : topology;
     this.#lifecycle = new Lifecycle(this.#options.logger);
     if (topology.subTopologies.length === 0) {
       throw new StreamsError(
