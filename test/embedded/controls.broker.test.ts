@@ -273,5 +273,9 @@ test('topics are created on first use only where that is asked for', async () =>
     (await client.call('Metadata', 7, { topics: [{ name }], allowAutoTopicCreation })).topics[0];
   expect((await ask('new', false)).errorCode).toBe(3);
   expect((await ask('new', true)).partitions).toHaveLength(4);
+  // As Apache Kafka with auto.create.topics.enable has it: what cannot be a name is told so, what collides is unknown.
+  expect((await ask('a.b', true)).errorCode).toBe(0);
+  expect([(await ask('a_b', true)).errorCode, (await ask('a b', true)).errorCode]).toEqual([3, 17]);
+  expect(() => kafka.createTopics('a_b')).toThrow("Topic 'a_b' collides with existing topic: a.b");
   client.close();
 });

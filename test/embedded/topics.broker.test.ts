@@ -73,6 +73,28 @@ test('topics are made with what was asked for, and refused where they cannot be'
   expect((await metadata(tried)).errorCode).toBe(3);
 });
 
+test('a name that differs from a topic’s in periods and underscores only is refused: metrics could not tell them apart', async () => {
+  const id = randomUUID();
+  const refusal = async (name: string) => {
+    const [topic] = await create([{ name, partitions: 0 }]);
+    return [topic.errorCode, topic.errorMessage];
+  };
+  await create([{ name: `a.b_c-${id}` }]);
+  const collides = (name: string) => [17, `Topic '${name}' collides with existing topic: a.b_c-${id}`];
+  for (const name of [`a_b_c-${id}`, `a.b.c-${id}`, `a_b.c-${id}`]) expect(await refusal(name)).toEqual(collides(name));
+  expect((await refusal(`a-b_c-${id}`))[0]).toBe(37);
+  // Of two in one request neither is there yet: both are made, by Apache Kafka as well.
+  const both = await create([{ name: `x.y-${id}` }, { name: `x_y-${id}` }]);
+  expect(both.map((topic: { errorCode: number }) => topic.errorCode)).toEqual([0, 0]);
+  const invalid = "contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'";
+  expect(await refusal('not/allowed')).toEqual([17, `Topic name is invalid: 'not/allowed' ${invalid}`]);
+  expect(await refusal('..')).toEqual([17, "Topic name is invalid: '..' is not allowed"]);
+  expect(await refusal('')).toEqual([17, 'Topic name is invalid: the empty string is not allowed']);
+  // A topic that is gone is in nobody's way.
+  await client.call('DeleteTopics', 6, { topics: [{ name: `a.b_c-${id}`, topicId: NO_ID }], timeoutMs: 10_000 });
+  await waitFor(async () => (await create([{ name: `a_b_c-${id}` }]))[0].errorCode === 0);
+});
+
 test('a topic is found by its id, and gone when it is deleted', async () => {
   const name = await created();
   const { topicId } = await metadata(name);

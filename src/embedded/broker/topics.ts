@@ -5,6 +5,7 @@ import { ErrorCode } from '../../kafka/index.ts';
 import { PartitionLog } from './log/partition-log.ts';
 import type { StateStore } from './state-store.ts';
 import { configFault, TopicConfig } from './topic-config.ts';
+import { metricName, topicNameFault } from './topic-names.ts';
 
 export interface Topic {
   readonly name: string;
@@ -25,12 +26,13 @@ interface StoredTopic {
 export type Refusal = { readonly errorCode: number; readonly message: string } | undefined;
 
 const KEY = 'topic/';
-const NAME = /^[A-Za-z0-9._-]{1,249}$/;
 /** Partitions of all topics together: one process keeps them, more is a mistake, or malice. */
 const MAX_PARTITIONS = 20_000;
 
 export class Topics {
   readonly #topics = new Map<string, Topic>();
+  /** The topics' names by how they are called in metrics. */
+  readonly #metricNames = new Map<string, Set<string>>();
   readonly #store: StateStore;
   readonly #dataDir: string | undefined;
   readonly #nowMs: () => number;
@@ -65,14 +67,25 @@ export class Topics {
 
   /** Why a topic cannot be created so. */
   createFault(name: string, partitions: number, configs: ReadonlyMap<string, string | null>): Refusal {
-    if (!NAME.test(name) || name === '.' || name === '..') {
-      return {
-        errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION,
-        message: `Topic name is invalid: '${name}' (letters, digits, '.', '_' and '-', at most 249)`,
-      };
-    }
+    return this.nameFault(name) ?? this.shapeFault(partitions, configs);
+  }
+
+  /** Why there cannot be a new topic of this name: it is none, is there already, or would be taken for another. */
+  nameFault(name: string): Refusal {
+    const message = topicNameFault(name);
+    if (message !== undefined) return { errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION, message };
     if (this.#topics.has(name))
       return { errorCode: ErrorCode.TOPIC_ALREADY_EXISTS, message: `Topic '${name}' already exists.` };
+    const [other] = this.#metricNames.get(metricName(name)) ?? [];
+    if (other === undefined) return undefined;
+    return {
+      errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION,
+      message: `Topic '${name}' collides with existing topic: ${other}`,
+    };
+  }
+
+  /** Why a topic cannot have so many partitions, or these configs. */
+  shapeFault(partitions: number, configs: ReadonlyMap<string, string | null>): Refusal {
     if (partitions < 1)
       return { errorCode: ErrorCode.INVALID_PARTITIONS, message: 'Number of partitions must be larger than 0.' };
     return this.roomFault(partitions) ?? configsFault(configs);
@@ -100,6 +113,7 @@ export class Topics {
     const topic = this.#topics.get(name);
     if (topic === undefined) return;
     this.#topics.delete(name);
+    this.#forgetMetricName(name);
     this.#store.delete(KEY + name);
     for (const log of topic.partitions) log.remove();
   }
@@ -129,7 +143,16 @@ export class Topics {
     const logs = Array.from({ length: partitions }, (_, partition) => this.#openLog(name, partition, config));
     const topic: Topic = { name, id, config, partitions: logs };
     this.#topics.set(name, topic);
+    const names = this.#metricNames.get(metricName(name));
+    if (names === undefined) this.#metricNames.set(metricName(name), new Set([name]));
+    else names.add(name);
     return topic;
+  }
+
+  #forgetMetricName(topic: string): void {
+    const names = this.#metricNames.get(metricName(topic))!;
+    names.delete(topic);
+    if (names.size === 0) this.#metricNames.delete(metricName(topic));
   }
 
   #openLog(topic: string, partition: number, config: TopicConfig): PartitionLog {

@@ -5,6 +5,7 @@
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi, type RequestContext } from '../api.ts';
 import { NODE_ID } from '../embedded-broker.ts';
+import { topicNameFault } from '../topic-names.ts';
 import type { Topic } from '../topics.ts';
 import {
   array,
@@ -116,9 +117,13 @@ function find(name: string | null, topicId: string, mayCreate: boolean, { broker
   }
   const topic = broker.topics.get(name);
   if (topic !== undefined) return describe(topic);
-  const fault = broker.topics.createFault(name, broker.defaultPartitions, new Map());
+  if (topicNameFault(name) !== undefined) return unknown(name, NO_ID, ErrorCode.INVALID_TOPIC_EXCEPTION);
+  // Apache Kafka's controller refuses what collides with another topic, and its brokers keep that to themselves.
+  const collides = broker.topics.nameFault(name) !== undefined;
+  if (!mayCreate || !broker.autoCreatesTopics || collides)
+    return unknown(name, NO_ID, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+  const fault = broker.topics.shapeFault(broker.defaultPartitions, new Map());
   if (fault !== undefined) return unknown(name, NO_ID, fault.errorCode);
-  if (!mayCreate || !broker.autoCreatesTopics) return unknown(name, NO_ID, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
   return describe(broker.topics.create(name, broker.defaultPartitions, new Map()));
 }
 

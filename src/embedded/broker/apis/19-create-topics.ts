@@ -64,12 +64,16 @@ export const createTopics = defineApi(
   flexibleFrom: 5,
   handle({ topics, validateOnly }, context) {
     const names = topics.map(({ name }) => name);
+    // Before any is made, as in Kafka: names of one request that collide with each other pass.
+    const faults = names.map((name) => context.broker.topics.nameFault(name));
     return {
       throttleTimeMs: 0,
-      topics: topics.map((topic) =>
+      topics: topics.map((topic, i) =>
         names.filter((name) => name === topic.name).length > 1
           ? refused(topic.name, ErrorCode.INVALID_REQUEST, 'The topic is there more than once in this request.')
-          : create(topic, validateOnly, context),
+          : faults[i] !== undefined
+            ? refused(topic.name, faults[i].errorCode, faults[i].message)
+            : create(topic, validateOnly, context),
       ),
     };
   },
@@ -83,7 +87,7 @@ function create(wanted: ValueOf<typeof newTopic>, validateOnly: boolean, { broke
   const { name, partitions, replicationFactor, assignments } = wanted;
   const configs = new Map(wanted.configs.map((config) => [config.name, config.value]));
   const count = assignments.length > 0 ? assignments.length : partitions === -1 ? broker.defaultPartitions : partitions;
-  const fault = broker.topics.createFault(name, count, configs);
+  const fault = broker.topics.shapeFault(count, configs);
   if (fault !== undefined) return refused(name, fault.errorCode, fault.message);
   if (assignments.some(({ brokers }) => brokers.length !== 1 || brokers[0] !== NODE_ID))
     return refused(name, ErrorCode.INVALID_REPLICA_ASSIGNMENT, `The only broker is ${NODE_ID}.`);
