@@ -1,11 +1,14 @@
 /** Clients that nobody here wrote, on the embedded broker: Apache's own of two versions, kcat, confluent-kafka, kafka-python. */
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { type EmbeddedKafka, startKafka } from '../../src/embedded/index.ts';
+import { KafkaCluster } from '../../src/kafka/index.ts';
 import { DEFAULT_KAFKA_VERSION, NEWEST_KAFKA_VERSION } from '../support/kafka/broker.ts';
-import { command, kafkaTool } from '../support/kafka/tools.ts';
+import { command, javaProgram, kafkaTool } from '../support/kafka/tools.ts';
+import { newTopics } from '../support/topics.ts';
 
 let kafka: EmbeddedKafka;
 let brokers: string;
@@ -88,6 +91,22 @@ describe.each([DEFAULT_KAFKA_VERSION, NEWEST_KAFKA_VERSION] as const)('Apache Ka
     expect(output).toContain('20000 records sent');
   });
 });
+
+test.each([DEFAULT_KAFKA_VERSION, NEWEST_KAFKA_VERSION])(
+  'the Java client %s, being the older of two producers, is fenced as on Apache Kafka',
+  async (version) => {
+    const topic = `fenced-${randomUUID()}`;
+    kafka.createTopics(topic);
+    const apache = new KafkaCluster({ kafka: { brokers: inject('brokers') } });
+    await newTopics(apache, [topic], 1);
+    await apache.close();
+    const run = (address: string) => javaProgram(version, join(import.meta.dirname, 'Fenced.java'), [address, topic]);
+    const told = await run(brokers);
+    expect(told).toBe(await run(inject('brokers').join(',')));
+    expect(told).toMatch(/^commit: ProducerFencedException$/m);
+    expect(told).toMatch(/^send, then abort: ProducerFencedException$/m);
+  },
+);
 
 const has = (program: string): boolean => {
   try {

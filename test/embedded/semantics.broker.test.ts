@@ -324,6 +324,39 @@ describe('transactions', () => {
     expect((await init(3, { producerId, producerEpoch })).errorCode).toBe(47);
   });
 
+  test('the older of two producers is fenced in what it writes too, whether the newer has a transaction open or not', async () => {
+    expect(await addPartition()).toBe(0);
+    const older = { producerId, producerEpoch };
+    const writeAsOlder = async (version: number) => {
+      const records = batch([{}], { ...older, baseSequence: 0, transactional: true });
+      const topics = [{ name: topic, partitions: [{ partition: 0, records }] }];
+      const request = { transactionalId: id, acks: -1, timeoutMs: 10_000, topics };
+      return (await client.call('Produce', version, request)).topics[0].partitions[0].errorCode;
+    };
+    ({ producerId, producerEpoch } = await init());
+    expect([await writeAsOlder(3), await writeAsOlder(8), await writeAsOlder(9)]).toEqual([47, 47, 47]);
+    await waitFor(async () => (await addPartition()) === 0);
+    expect(await writeAsOlder(9)).toBe(47);
+    sequence = 0;
+    expect(await write('newer')).toMatchObject({ errorCode: 0 });
+    expect(await writeAsOlder(9)).toBe(47);
+    const groupId = `g-${id}`;
+    await coordinator(groupId, 0);
+    const addOffsets = async (version: number) =>
+      (await settled(() => client.call('AddOffsetsToTxn', version, { transactionalId: id, ...older, groupId })))
+        .errorCode;
+    expect([await addOffsets(1), await addOffsets(3)]).toEqual([47, 90]);
+    expect(await end(true)).toBe(0);
+    expect(await writeAsOlder(9)).toBe(47);
+  });
+
+  test('transactional records need a transactional id, and the one of their producer', async () => {
+    expect(await addPartition()).toBe(0);
+    const records = batch([{}], { producerId, producerEpoch, baseSequence: 0, transactional: true });
+    expect(await produce(records)).toMatchObject({ errorCode: 53 });
+    expect(await produce(records, `other-${id}`)).toMatchObject({ errorCode: 49 });
+  });
+
   test('positions count when the transaction commits; until then they are not stable', async () => {
     const groupId = `g-${id}`;
     const base = { transactionalId: id, producerId, producerEpoch, groupId };

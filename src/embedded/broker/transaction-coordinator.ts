@@ -144,11 +144,20 @@ export class TransactionCoordinator {
     }
   }
 
-  /** May this producer write transactional records to the partition? The transaction must know of it (KIP-890). */
-  writeFault(transactionalId: string | null, producerId: number, topic: string, partition: number): number {
-    const transaction = transactionalId === null ? undefined : this.#transactions.get(transactionalId);
+  /**
+   * May this producer write transactional records to the partition? The transaction must know of it (KIP-890). The older
+   * of two producers is told so first, whatever the newer one has open: INVALID_PRODUCER_EPOCH, in every version.
+   */
+  writeFault(
+    transactionalId: string,
+    { producerId, producerEpoch }: { readonly producerId: number; readonly producerEpoch: number },
+    topic: string,
+    partition: number,
+  ): number {
+    const transaction = this.#transactions.get(transactionalId);
     if (transaction === undefined || transaction.producerId !== producerId)
       return ErrorCode.INVALID_PRODUCER_ID_MAPPING;
+    if (transaction.producerEpoch !== producerEpoch) return ErrorCode.INVALID_PRODUCER_EPOCH;
     const isOpen = transaction.state === 'Ongoing' && transaction.partitions.includes(`${topic}/${partition}`);
     return isOpen ? ErrorCode.NONE : ErrorCode.INVALID_TXN_STATE;
   }

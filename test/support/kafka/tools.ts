@@ -30,6 +30,12 @@ export async function kafkaTool(version: string, main: string, args: readonly st
   return command('java', ['-XX:TieredStopAtLevel=1', '-cp', `${libs}/*`, main, ...args], input);
 }
 
+/** Runs a Java program of one source file with Kafka's clients; resolves with what it printed. */
+export async function javaProgram(version: string, source: string, args: readonly string[]): Promise<string> {
+  const libs = await toolsLibs(version);
+  return command('java', ['-XX:TieredStopAtLevel=1', '-cp', `${libs}/*`, source, ...args]);
+}
+
 export async function command(program: string, args: readonly string[], input = ''): Promise<string> {
   const child = spawn(program, args);
   let output = '';

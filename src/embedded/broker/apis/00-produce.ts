@@ -36,6 +36,9 @@ const response = struct({
 });
 
 const TRANSACTIONAL = 0x10;
+const TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53;
+/** Of a batch, as far as its producer's epoch. */
+const PRODUCER_BYTES = 53;
 
 export const produce = defineApi(
   request,
@@ -49,6 +52,9 @@ export const produce = defineApi(
   handle({ transactionalId, acks, topics }, context) {
     if (![-1, 0, 1].includes(acks))
       return this.fail({ transactionalId, acks, timeoutMs: 0, topics }, ErrorCode.INVALID_REQUIRED_ACKS, 0);
+    // Without an id nobody may write in a transaction: all of the request is refused, as in Kafka.
+    if (transactionalId === null && topics.some((t) => t.partitions.some(({ records }) => isTransactional(records))))
+      return this.fail({ transactionalId, acks, timeoutMs: 0, topics }, TRANSACTIONAL_ID_AUTHORIZATION_FAILED, 0);
     const answer = eachPartition(topics, ({ partition, records }, name) =>
       append(name, partition, records, transactionalId, context),
     );
@@ -73,10 +79,11 @@ function append(
   const log = broker.topics.log(topic, partition);
   if (log === undefined) return result(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null);
   if (records === null || records.length === 0) return result(partition, ErrorCode.INVALID_RECORD, 'No records.');
-  if (records.length >= 57 && (records.readInt16BE(21) & TRANSACTIONAL) !== 0) {
-    const producerId = Number(records.readBigInt64BE(43));
-    const fault = broker.transactions.writeFault(transactionalId, producerId, topic, partition);
-    if (fault !== ErrorCode.NONE) return result(partition, fault, null);
+  if (transactionalId !== null && isTransactional(records)) {
+    const producer = { producerId: Number(records.readBigInt64BE(43)), producerEpoch: records.readInt16BE(51) };
+    const fault = broker.transactions.writeFault(transactionalId, producer, topic, partition);
+    const message = fault === ErrorCode.INVALID_TXN_STATE ? 'Partition was not added to the transaction' : null;
+    if (fault !== ErrorCode.NONE) return result(partition, fault, message);
   }
   try {
     const { errorCode, message, baseOffset, logAppendTimeMs } = log.append(records);
@@ -87,6 +94,10 @@ function append(
     broker.logger.error({ topic, partition, error: error.message }, 'records could not be stored');
     return result(partition, ErrorCode.KAFKA_STORAGE_ERROR, null);
   }
+}
+
+function isTransactional(records: Buffer | null): records is Buffer {
+  return records !== null && records.length >= PRODUCER_BYTES && (records.readInt16BE(21) & TRANSACTIONAL) !== 0;
 }
 
 function result(partition: number, errorCode: number, errorMessage: string | null) {
