@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
 import { afterEach, test as anyTest, describe, expect, inject } from 'vitest';
 import { type EmbeddedKafka, type EmbeddedKafkaOptions, startKafka } from '../../src/embedded/index.ts';
-import { Fetcher, KafkaCluster, listOffset, Producer } from '../../src/kafka/index.ts';
+import { Fetcher, KafkaCluster, listOffset, Producer, RecordBatchBuilder } from '../../src/kafka/index.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -164,6 +164,47 @@ describe('restarts', () => {
     await send(writer, 'after');
     expect(await readAll(2)).toEqual(['k=before @0', 'k=after @1']);
     expect(await position()).toBe(1);
+  });
+
+  test('a producer stays known over a restart, when retention or compaction took its batches; a damaged note of it is no harm', async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'millrace-embedded-'));
+    const configs = { 'segment.bytes': '100', 'retention.bytes': '1' };
+    await start({
+      dataDir,
+      topics: [
+        { topic: 't', configs },
+        { topic: 'c', configs: { 'cleanup.policy': 'compact' } },
+      ],
+    });
+    let client = await RawClient.connect(kafka.brokers[0]!);
+    const write = async (topic: string, producerId: number, baseSequence: number) => {
+      const builder = new RecordBatchBuilder();
+      const bytes = Buffer.from('x'.repeat(60));
+      builder.append(Date.now(), bytes, 0, 1, bytes, 0, 60, []);
+      const records = builder.build('none', { producerId, producerEpoch: 0, baseSequence, transactional: false });
+      const topics = [{ name: topic, partitions: [{ partition: 0, records }] }];
+      const request = { transactionalId: null, acks: -1, timeoutMs: 1000, topics };
+      return (await client.call('Produce', 8, request)).topics[0].partitions[0].errorCode;
+    };
+    for (const topic of ['t', 'c']) {
+      for (let sequence = 0; sequence < 3; sequence++) expect(await write(topic, 1, sequence)).toBe(0);
+      for (let sequence = 0; sequence < 3; sequence++) expect(await write(topic, 2, sequence)).toBe(0);
+    }
+    kafka.advanceTime(1);
+    kafka.compact('c');
+    const again = async () => {
+      await kafka.stop();
+      await kafka.restart();
+      client = await RawClient.connect(kafka.brokers[0]!);
+    };
+    await again();
+    for (const topic of ['t', 'c'])
+      expect([await write(topic, 1, 9), await write(topic, 1, 3), await write(topic, 2, 3)]).toEqual([45, 0, 0]);
+    await again();
+    for (const topic of ['t', 'c']) expect([await write(topic, 1, 9), await write(topic, 1, 4)]).toEqual([45, 0]);
+    writeFileSync(join(dataDir, 'topics/t/0/producers.json'), '{"endOff');
+    await again();
+    expect(await write('t', 1, 5)).toBe(0);
   });
 
   test('a port in use names the port and the setting; a folder in use names its owner', async () => {

@@ -195,7 +195,31 @@ describe('produce', () => {
     expect(await send(9)).toMatchObject({ errorCode: 47 });
     expect(await send(5, 1, 2)).toMatchObject({ errorCode: 45 });
   });
+
+  test('a producer stays known when its records are deleted: its sequence goes on, gaps and old epochs are refused', async () => {
+    await create();
+    const { producerId } = await settled(() =>
+      client.call('InitProducerId', 1, { transactionalId: null, timeoutMs: 1000 }),
+    );
+    const send = (baseSequence: number, producerEpoch = 0) =>
+      produce(batch([{}], { producerId, producerEpoch, baseSequence }));
+    for (let sequence = 0; sequence < 3; sequence++) await send(sequence);
+    expect(await deleteRecords(-1)).toMatchObject({ errorCode: 0, lowWatermark: 3 });
+    expect(await send(7)).toMatchObject({ errorCode: 45 });
+    expect(await send(3)).toMatchObject({ errorCode: 0, baseOffset: 3 });
+    // A repetition of what is deleted is still known as one.
+    expect(await send(1)).toMatchObject({ errorCode: 0, baseOffset: 1 });
+    await deleteRecords(-1);
+    expect(await send(0, 1)).toMatchObject({ errorCode: 0, baseOffset: 4 });
+    await deleteRecords(-1);
+    expect(await send(4)).toMatchObject({ errorCode: 47 });
+  });
 });
+
+async function deleteRecords(offset: number) {
+  const request = { topics: [{ name: topic, partitions: [{ partition: 0, offset }] }], timeoutMs: 5000 };
+  return (await client.call('DeleteRecords', 1, request)).topics[0].partitions[0];
+}
 
 describe('fetch', () => {
   test('waits for minBytes or maxWaitMs; a first batch larger than maxBytes comes whole', async () => {
@@ -226,15 +250,11 @@ describe('fetch', () => {
   test('DeleteRecords moves the start', async () => {
     await create();
     for (let i = 0; i < 5; i++) await produce(batch([{}]));
-    const remove = async (offset: number) => {
-      const request = { topics: [{ name: topic, partitions: [{ partition: 0, offset }] }], timeoutMs: 5000 };
-      return (await client.call('DeleteRecords', 1, request)).topics[0].partitions[0];
-    };
-    expect(await remove(3)).toMatchObject({ errorCode: 0, lowWatermark: 3 });
+    expect(await deleteRecords(3)).toMatchObject({ errorCode: 0, lowWatermark: 3 });
     expect(await fetch(2)).toMatchObject({ errorCode: 1 });
     expect((await listOffset(-2)).offset).toBe(3);
-    expect(await remove(99)).toMatchObject({ errorCode: 1 });
-    expect(await remove(-1)).toMatchObject({ errorCode: 0, lowWatermark: 5 });
+    expect(await deleteRecords(99)).toMatchObject({ errorCode: 1 });
+    expect(await deleteRecords(-1)).toMatchObject({ errorCode: 0, lowWatermark: 5 });
   });
 });
 
@@ -348,6 +368,48 @@ describe('transactions', () => {
     expect([await addOffsets(1), await addOffsets(3)]).toEqual([47, 90]);
     expect(await end(true)).toBe(0);
     expect(await writeAsOlder(9)).toBe(47);
+  });
+
+  test('an epoch begins at sequence 0, where only a marker tells of the epoch before as well', async () => {
+    expect(await addPartition()).toBe(0);
+    sequence = 3;
+    expect(await write('first of an unknown producer')).toMatchObject({ errorCode: 0 });
+    // Its marker has the epoch between the two producers'.
+    ({ producerId, producerEpoch } = await init());
+    await waitFor(async () => (await addPartition()) === 0);
+    sequence = 4;
+    expect(await write('gap')).toMatchObject({ errorCode: 45 });
+    const plain = (baseSequence: number) =>
+      produce(batch([{}], { producerId, producerEpoch: producerEpoch - 1, baseSequence }));
+    expect([(await plain(4)).errorCode, (await plain(0)).errorCode]).toEqual([45, 0]);
+    sequence = 0;
+    expect(await write('first')).toMatchObject({ errorCode: 0 });
+  });
+
+  test('an open transaction whose records are deleted is open still; committed readers stop behind them', async () => {
+    await produce(batch([{}, {}]));
+    expect(await addPartition()).toBe(0);
+    await write('a');
+    await write('b');
+    const ends = async (offset: number) => {
+      const { logStartOffset, lastStableOffset, highWatermark } = await fetch(offset, { committed: true });
+      return [logStartOffset, lastStableOffset, highWatermark];
+    };
+    expect(await ends(0)).toEqual([0, 2, 4]);
+    await deleteRecords(3);
+    expect(await ends(3)).toEqual([3, 3, 4]);
+    await deleteRecords(-1);
+    expect(await ends(4)).toEqual([4, 4, 4]);
+    expect(await write('c')).toMatchObject({ errorCode: 0, baseOffset: 4 });
+    expect(await ends(4)).toEqual([4, 4, 5]);
+    expect(await end(false)).toBe(0);
+    await waitFor(async () => (await ends(4))[1] === 6);
+    expect((await fetch(4, { committed: true })).aborted).toEqual([{ producerId, firstOffset: 2 }]);
+    await waitFor(async () => (await addPartition()) === 0);
+    sequence = 9;
+    expect(await write('gap')).toMatchObject({ errorCode: 45 });
+    sequence = 3;
+    expect(await write('d')).toMatchObject({ errorCode: 0, baseOffset: 6 });
   });
 
   test('transactional records need a transactional id, and the one of their producer', async () => {

@@ -13,6 +13,7 @@ import {
 } from '../../../kafka/index.ts';
 import type { TopicConfig } from '../topic-config.ts';
 import { compacted } from './compaction.ts';
+import { readProducers, writeProducers } from './producer-snapshot.ts';
 import { type AbortedTransaction, ProducerStates } from './producer-states.ts';
 import { type BatchEntry, Segment, segmentOffsets } from './segment.ts';
 
@@ -49,7 +50,8 @@ export class PartitionLog {
   readonly partition: number;
   /** The first offset that can be read. */
   startOffset = 0;
-  readonly producers = new ProducerStates();
+  /** What is known of those who write here. */
+  producers = new ProducerStates();
   readonly #options: PartitionLogOptions;
   #segments: Segment[] = [];
   readonly #waiting = new Set<() => void>();
@@ -69,11 +71,20 @@ export class PartitionLog {
       mkdirSync(folder, { recursive: true });
       const names = readdirSync(folder);
       for (const name of names) if (name.endsWith('.cleaned')) rmSync(`${folder}/${name}`);
+      const stored = readProducers(folder);
+      const continued = stored === undefined ? undefined : ProducerStates.restored(stored);
       const offsets = segmentOffsets(names);
       offsets.forEach((offset, index) => {
         const isLast = index === offsets.length - 1;
-        log.#segments.push(Segment.open(folder, offset, nowMs(), isLast, (batch) => log.producers.record(batch)));
+        const visit = (batch: RecordBatch): void => {
+          log.producers.record(batch);
+          if (stored !== undefined && batch.baseOffset >= stored.endOffset) continued!.record(batch);
+        };
+        log.#segments.push(Segment.open(folder, offset, nowMs(), isLast, visit));
       });
+      // A log whose end was cut off is not the one that the snapshot tells of.
+      if (continued !== undefined && (log.#segments.at(-1)?.endOffset ?? 0) >= stored!.endOffset)
+        log.producers = continued;
     }
     if (log.#segments.length === 0) log.#segments.push(Segment.create(0, nowMs(), folder));
     log.startOffset = log.#segments[0]!.baseOffset;
@@ -86,7 +97,7 @@ export class PartitionLog {
 
   /** Where readers of committed records stop: the first offset of the earliest open transaction. */
   get lastStableOffset(): number {
-    return Math.min(this.producers.firstUndecided ?? this.endOffset, this.endOffset);
+    return Math.max(Math.min(this.producers.firstUndecided ?? this.endOffset, this.endOffset), this.startOffset);
   }
 
   get sizeBytes(): number {
@@ -199,9 +210,10 @@ export class PartitionLog {
   /** Records before `offset` are gone; whole segments are deleted. */
   deleteRecords(offset: number): void {
     this.startOffset = Math.max(this.startOffset, Math.min(offset, this.endOffset));
-    while (this.#segments.length > 1 && this.#segments[1]!.baseOffset <= this.startOffset)
-      this.#segments.shift()!.remove();
-    this.producers.truncate(this.startOffset);
+    this.producers.startsAt(this.startOffset);
+    const mayGo = (): boolean => this.#segments.length > 1 && this.#segments[1]!.baseOffset <= this.startOffset;
+    if (mayGo()) this.#keepProducers();
+    while (mayGo()) this.#segments.shift()!.remove();
   }
 
   /** Retention by time and size; the segment that is written to stays unless all of it is too old. */
@@ -237,6 +249,7 @@ export class PartitionLog {
     const dirtyBytes = dirty.reduce((sum, segment) => sum + segment.sizeBytes, 0);
     const total = closed.reduce((sum, segment) => sum + segment.sizeBytes, 0);
     if (dirtyBytes === 0 || (!force && dirtyBytes / total < config.number('min.cleanable.dirty.ratio'))) return;
+    this.#keepProducers();
     this.#segments = [...compacted(closed, this.producers, config, this.#options.nowMs()), this.#active];
     this.#cleanedTo = this.#active.baseOffset;
   }
@@ -278,6 +291,12 @@ export class PartitionLog {
     const cursor = batch.records();
     while (cursor.next());
     return batch;
+  }
+
+  /** To be called before batches go that tell of producers. */
+  #keepProducers(): void {
+    const { folder } = this.#options;
+    if (folder !== undefined) writeProducers(folder, { endOffset: this.endOffset, ...this.producers.snapshot() });
   }
 
   /** @param bytes a batch, which this log owns from now on */

@@ -1,6 +1,7 @@
 /**
  * What a partition knows of the producers that write to it: sequences and open transactions. Mirrors
- * `ProducerStateManager` and `ProducerAppendInfo`; rebuilt from the batches at start.
+ * `ProducerStateManager` and `ProducerAppendInfo`; rebuilt at start from a snapshot (producer-snapshot.ts), where batches
+ * were deleted, and the batches.
  */
 import { ErrorCode, type RecordBatch } from '../../../kafka/index.ts';
 
@@ -19,7 +20,7 @@ interface ProducerState {
   epoch: number;
   batches: Written[];
   /** The first offset of the open transaction; undefined: none is open. */
-  transactionStart: number | undefined;
+  transactionStart?: number | undefined;
   lastTimestamp: number;
 }
 
@@ -27,6 +28,12 @@ export interface AbortedTransaction {
   readonly producerId: number;
   readonly firstOffset: number;
   readonly lastOffset: number;
+}
+
+/** What {@link ProducerStates} knows, as it is stored. */
+export interface ProducerSnapshot {
+  readonly states: readonly (readonly [producerId: number, state: ProducerState])[];
+  readonly aborted: readonly AbortedTransaction[];
 }
 
 /** May be appended, is there already, or why not. */
@@ -42,19 +49,17 @@ export class ProducerStates {
   readonly #states = new Map<number, ProducerState>();
   #aborted: AbortedTransaction[] = [];
 
-  /** @param checksSequence false for markers, which have none */
+  /** May a producer's batch be appended? */
   check(batch: RecordBatch): SequenceVerdict {
     const { producerId, producerEpoch, baseSequence } = batch;
     if (producerId < 0) return APPEND;
     const state = this.#states.get(producerId);
     if (state === undefined) return APPEND;
     if (producerEpoch < state.epoch) return refuse(ErrorCode.INVALID_PRODUCER_EPOCH);
-    if (producerEpoch > state.epoch) {
-      // A producer without records keeps its epoch alone: any sequence may follow.
-      return baseSequence === 0 || state.batches.length === 0 ? APPEND : refuse(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER);
-    }
     const last = state.batches.at(-1);
-    if (last === undefined) return APPEND;
+    // A new epoch begins at 0, one that is known by a marker alone as well.
+    if (producerEpoch > state.epoch || last === undefined)
+      return baseSequence === 0 ? APPEND : refuse(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER);
     const lastSequence = lastSequenceOf(batch);
     const same = state.batches.find((b) => b.baseSequence === baseSequence && b.lastSequence === lastSequence);
     if (same !== undefined) return { kind: 'duplicate', baseOffset: same.baseOffset, timestamp: same.timestamp };
@@ -105,15 +110,21 @@ export class ProducerStates {
     return this.#aborted.filter(({ firstOffset, lastOffset }) => lastOffset >= from && firstOffset < to);
   }
 
-  /** The log begins at `offset` now. */
-  truncate(offset: number): void {
+  /** The log begins at `offset` now. Producers stay known, though their batches are gone, until they expire (KAFKA-7190). */
+  startsAt(offset: number): void {
     this.#aborted = this.#aborted.filter(({ lastOffset }) => lastOffset >= offset);
-    for (const [producerId, state] of this.#states) {
-      const last = state.batches.at(-1);
-      // What is deleted cannot be told from what was never there.
-      if (last !== undefined && last.baseOffset < offset && state.transactionStart === undefined)
-        this.#states.delete(producerId);
-    }
+  }
+
+  /** All of it, as JSON: what the batches that are left in the log cannot tell any more. */
+  snapshot(): ProducerSnapshot {
+    return { states: [...this.#states], aborted: this.#aborted };
+  }
+
+  static restored({ states, aborted }: ProducerSnapshot): ProducerStates {
+    const restored = new ProducerStates();
+    for (const [producerId, state] of states) restored.#states.set(producerId, state);
+    restored.#aborted = [...aborted];
+    return restored;
   }
 
   /** Forgets producers that have not written for a while (producer.id.expiration.ms). */
