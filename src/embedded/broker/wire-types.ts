@@ -225,33 +225,88 @@ export function since<T>(
   return { type, from, to, fallback };
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: fields of any types; the struct's own type is inferred from them
-type Field = WireType<any> | VersionedField<any>;
+/** A field that flexible versions may have or not, behind the others: null where it is not there. */
+export interface TaggedField<T> {
+  readonly tag: number;
+  readonly type: WireType<T>;
+}
 
-type FieldValue<F> = F extends VersionedField<infer T> ? T : F extends WireType<infer T> ? T : never;
+/** @param tag the field's number in its struct */
+export function tagged<T>(tag: number, type: WireType<T>): TaggedField<T> {
+  return { tag, type };
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: fields of any types; the struct's own type is inferred from them
+type Field = WireType<any> | VersionedField<any> | TaggedField<any>;
+
+type FieldValue<F> =
+  F extends TaggedField<infer T>
+    ? T | null
+    : F extends VersionedField<infer T>
+      ? T
+      : F extends WireType<infer T>
+        ? T
+        : never;
 
 /** A message or a part of one: fields in the order they stand in. In flexible versions tagged fields follow. */
 export function struct<const F extends Readonly<Record<string, Field>>>(
   fields: F,
 ): WireType<{ readonly [K in keyof F]: FieldValue<F[K]> }> {
   type Value = { readonly [K in keyof F]: FieldValue<F[K]> };
-  const entries = Object.entries(fields).map(([name, field]) =>
-    'from' in field ? { name, ...field } : { name, type: field, from: 0, to: Number.POSITIVE_INFINITY, fallback: null },
-  );
+  const entries: (VersionedField<unknown> & { readonly name: string })[] = [];
+  const tags: (TaggedField<unknown> & { readonly name: string })[] = [];
+  for (const [name, field] of Object.entries(fields)) {
+    if ('tag' in field) tags.push({ name, ...field });
+    else if ('from' in field) entries.push({ name, ...field });
+    else entries.push({ name, type: field, from: 0, to: Number.POSITIVE_INFINITY, fallback: null });
+  }
   return {
     read(r) {
       const value: Record<string, unknown> = {};
       for (const { name, type, from, to, fallback } of entries)
         value[name] = r.version >= from && r.version <= to ? type.read(r) : fallback;
-      r.skipTags();
+      if (tags.length === 0) r.skipTags();
+      else readTags(r, tags, value);
       return value as Value;
     },
     write(w, value) {
+      const values = value as Record<string, unknown>;
       for (const { name, type, from, to } of entries)
-        if (w.version >= from && w.version <= to) type.write(w, (value as Record<string, unknown>)[name]);
-      w.tags();
+        if (w.version >= from && w.version <= to) type.write(w, values[name]);
+      if (tags.length === 0) w.tags();
+      else writeTags(w, tags, values);
     },
   };
+}
+
+type NamedTag = TaggedField<unknown> & { readonly name: string };
+
+/** count varint | tag varint, bytes varint, the field … */
+function readTags(r: FrameReader, tags: readonly NamedTag[], value: Record<string, unknown>): void {
+  for (const { name } of tags) value[name] = null;
+  if (!r.flexible) return;
+  for (let count = r.unsignedVarint(); count > 0; count--) {
+    const tag = r.unsignedVarint();
+    const size = r.unsignedVarint();
+    const at = r.take(size);
+    const known = tags.find((one) => one.tag === tag);
+    if (known !== undefined)
+      value[known.name] = known.type.read(new FrameReader(r.buffer.subarray(at, at + size), 0, r.version, true));
+  }
+}
+
+function writeTags(w: FrameWriter, tags: readonly NamedTag[], values: Record<string, unknown>): void {
+  if (!w.flexible) return;
+  const present = tags.filter(({ name }) => values[name] !== null);
+  w.unsignedVarint(present.length);
+  for (const { name, tag, type } of present) {
+    const field = new FrameWriter(w.version, true);
+    type.write(field, values[name]);
+    const bytes = Buffer.concat(field.parts());
+    w.unsignedVarint(tag);
+    w.unsignedVarint(bytes.length);
+    w.out.bytes(bytes);
+  }
 }
 
 function malformed(why: string): never {
