@@ -12,6 +12,11 @@ export function portInUse(service: string, host: string, port: number, setting: 
   );
 }
 
+/** @param what the option or control, what it got, and what it takes */
+export function invalidArgument(what: string): EmbeddedError {
+  return new EmbeddedError('MILLRACE_EMBEDDED_INVALID_ARGUMENT', what);
+}
+
 export function isAddressInUse(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
 }

@@ -327,6 +327,14 @@ describe('transactions', () => {
     expect([valuesOf(committed.batches), committed.aborted]).toEqual([['b'], []]);
   });
 
+  test('a partition that was added and not written to gets a marker as well', async () => {
+    expect(await addPartition()).toBe(0);
+    expect(await end(true)).toBe(0);
+    await waitFor(async () => (await fetch(0)).highWatermark === 1);
+    const { batches, aborted } = await fetch(0, { committed: true });
+    expect([batches.length, batches[0]!.isControl, aborted]).toEqual([1, true, []]);
+  });
+
   test('records of a partition that the transaction does not know are refused', async () => {
     expect((await write('x')).errorCode).toBe(48);
   });
@@ -367,7 +375,25 @@ describe('transactions', () => {
         .errorCode;
     expect([await addOffsets(1), await addOffsets(3)]).toEqual([47, 90]);
     expect(await end(true)).toBe(0);
+    // Its marker is there.
+    await waitFor(async () => {
+      const { lastStableOffset, highWatermark } = await fetch(0, { committed: true });
+      return lastStableOffset === highWatermark;
+    });
     expect(await writeAsOlder(9)).toBe(47);
+  });
+
+  test('a producer that asks for its next epoch twice, not having heard the answer, is not fenced', async () => {
+    expect(await addPartition()).toBe(0);
+    expect(await end(false)).toBe(0);
+    const first = await init(4, { producerId, producerEpoch });
+    expect(first).toMatchObject({ errorCode: 0, producerId, producerEpoch: producerEpoch + 1 });
+    expect(await init(4, { producerId, producerEpoch })).toEqual(first);
+    expect((await init(4, { producerId, producerEpoch: producerEpoch + 1 })).producerEpoch).toBe(producerEpoch + 2);
+    expect((await init(4, { producerId, producerEpoch })).errorCode).toBe(90);
+    // Another producer comes: nobody asks in the name of the one before.
+    expect((await init()).producerEpoch).toBe(producerEpoch + 3);
+    expect((await init(4, { producerId, producerEpoch: producerEpoch + 2 })).errorCode).toBe(90);
   });
 
   test('an epoch begins at sequence 0, where only a marker tells of the epoch before as well', async () => {

@@ -6,6 +6,8 @@ import type { WireType } from './wire-types.ts';
 export interface RequestContext {
   readonly broker: EmbeddedBroker;
   readonly connection: Connection;
+  /** The id of the node that the request came in at. */
+  readonly node: number;
   readonly version: number;
   readonly clientId: string | null;
 }

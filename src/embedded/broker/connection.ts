@@ -5,7 +5,6 @@
  *     size int32 | api key int16 | api version int16 | correlation id int32 | client id string | [tags] | body
  */
 import type { Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../errors.ts';
 import { ErrorCode } from '../../kafka/index.ts';
 import type { AnyApi } from './api.ts';
@@ -28,15 +27,19 @@ export class Connection {
   mechanism: string | undefined;
   readonly #broker: EmbeddedBroker;
   readonly #socket: Socket;
+  readonly #node: number;
   #chunks: Buffer[] = [];
   #bytes = 0;
   #frames: Buffer[] = [];
   #busy = false;
+  #isHalfOpen = false;
   #onClose: (() => void)[] = [];
 
-  constructor(broker: EmbeddedBroker, socket: Socket) {
+  /** @param node the node that the client is connected to */
+  constructor(broker: EmbeddedBroker, socket: Socket, node = 1) {
     this.#broker = broker;
     this.#socket = socket;
+    this.#node = node;
     socket.setNoDelay(true);
     socket.on('data', (chunk) => this.#received(chunk));
     socket.on('error', () => this.close());
@@ -66,6 +69,7 @@ export class Connection {
   }
 
   #received(chunk: Buffer): void {
+    if (this.#isHalfOpen) return;
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     while (this.#bytes >= SIZE_BYTES) {
@@ -97,7 +101,7 @@ export class Connection {
     this.#socket.pause();
     try {
       for (let frame = this.#frames.shift(); frame !== undefined && this.isOpen; frame = this.#frames.shift())
-        await this.#answer(frame);
+        if (!this.#isHalfOpen) await this.#answer(frame);
     } catch (error) {
       const level = error instanceof MalformedRequestError ? 'warn' : 'error';
       this.#broker.logger[level]({ error: messageOf(error) }, 'a request cannot be answered, closing its connection');
@@ -142,14 +146,19 @@ export class Connection {
     },
   ): Promise<void> {
     const { clientId, version } = head;
-    const fault = this.#broker.faults.meet(api.name, request, clientId);
+    const node = this.#node;
+    const fault = this.#broker.faults.meet(api.name, request, { clientId, version, node });
     if (fault?.kind === 'drop') return;
     if (fault?.kind === 'disconnect') return this.close();
+    if (fault?.kind === 'half-open' && fault.handled !== true) return this.#fallSilent();
+    if (fault?.kind === 'delay-request') await this.#pause(fault.ms);
+    if (fault?.kind === 'run' && fault.when !== 'after') await fault.run();
+    if (!this.isOpen) return;
     let response: unknown;
     if (fault?.kind === 'error') response = api.fail(request, fault.code, version);
     else {
       try {
-        response = await api.handle(request, { broker: this.#broker, connection: this, version, clientId });
+        response = await api.handle(request, { broker: this.#broker, connection: this, node, version, clientId });
       } catch (error) {
         if (error instanceof MalformedRequestError) throw error;
         this.#broker.logger.error({ api: api.name, error: messageOf(error) }, 'a request failed unexpectedly');
@@ -158,7 +167,9 @@ export class Connection {
       }
     }
     if (fault?.kind === 'lose-response') return this.close();
-    if (fault?.kind === 'delay') await sleep(fault.ms);
+    if (fault?.kind === 'half-open') return this.#fallSilent();
+    if (fault?.kind === 'run' && fault.when === 'after') await fault.run();
+    if (fault?.kind === 'delay') await this.#pause(fault.ms);
     if (fault?.kind === 'throttle') response = { ...(response as object), throttleTimeMs: fault.ms };
     if (response === undefined || !this.isOpen) return;
     const writer = new FrameWriter(version, head.flexible);
@@ -167,6 +178,27 @@ export class Connection {
     if (api.key !== API_VERSIONS) writer.tags();
     api.response.write(writer, response);
     this.#write(writer.parts());
+  }
+
+  /** From now on nothing comes in and nothing goes out, and nobody is told. */
+  #fallSilent(): void {
+    this.#isHalfOpen = true;
+    this.#chunks = [];
+    this.#frames = [];
+  }
+
+  /** Waits, unless the connection ends before. */
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const forget = this.onClose(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+      const timer = setTimeout(() => {
+        forget();
+        resolve();
+      }, ms);
+    });
   }
 
   #write(parts: readonly Buffer[]): void {

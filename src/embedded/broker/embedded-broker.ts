@@ -1,26 +1,27 @@
 /**
- * A single-node Kafka broker in this process, for development and tests, not for production: real protocol over TCP, one
- * replica, no quotas, no ACLs. What is left out stands in docs/embedded-kafka.md. Read connection.ts for the way of a
- * request, apis/ for what each does, log/partition-log.ts for storage.
+ * A Kafka broker in this process, for development and tests, not for production: real protocol over TCP, one log, no
+ * quotas, no ACLs; one node, or several that show the same log. What is left out stands in docs/embedded.md. Read
+ * connection.ts for the way of a request, apis/ for what each does, log/partition-log.ts for storage, cluster.ts for what
+ * becomes of nodes.
  */
 import { randomUUID } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
-import { join, resolve } from 'node:path';
 import { loadZstd } from '../../kafka/index.ts';
 import { type Logger, silentLogger } from '../../logger.ts';
-import { EmbeddedError, isAddressInUse, portInUse } from '../errors.ts';
 import { Clock } from './clock.ts';
-import { Connection } from './connection.ts';
+import { Cluster } from './cluster.ts';
 import { Faults } from './faults.ts';
+import { lockFolder } from './folder-lock.ts';
 import { GroupCoordinator } from './groups/group-coordinator.ts';
+import { NodeListener } from './node-listener.ts';
 import { StateStore } from './state-store.ts';
 import { isStorageFault, storageFault } from './storage.ts';
 import { type Topic, Topics } from './topics.ts';
 import { TransactionCoordinator } from './transaction-coordinator.ts';
 
 export interface EmbeddedBrokerOptions {
-  /** Default 0: any that is free. */
+  /** Nodes of the cluster, 1 to 100, with the ids 1, 2, …: for tests of what moves between them. Default 1. */
+  readonly nodes?: number;
+  /** Of node 1; the others have the ports behind it. Default 0: any that are free. */
   readonly port?: number;
   /** Where to listen, and what clients are told to connect to. Default 127.0.0.1: this machine only. */
   readonly host?: string;
@@ -43,7 +44,6 @@ export interface EmbeddedBrokerOptions {
   readonly logger?: Logger;
 }
 
-export const NODE_ID = 1;
 const CLUSTER = 'cluster-id';
 /** ms between looks at retention, compaction and transactions that took too long. */
 const HOUSEKEEPING_MS = 1_000;
@@ -51,6 +51,7 @@ const RETENTION_EVERY = 60;
 
 export class EmbeddedBroker {
   readonly faults = new Faults();
+  readonly cluster: Cluster;
   readonly clock = new Clock();
   readonly logger: Logger;
   topics!: Topics;
@@ -58,25 +59,33 @@ export class EmbeddedBroker {
   transactions!: TransactionCoordinator;
   readonly #options: EmbeddedBrokerOptions;
   #store!: StateStore;
-  #server: Server | undefined;
-  #port: number;
-  #lock: number | undefined;
+  readonly #listeners: readonly NodeListener[];
+  #unlock: (() => void) | undefined;
   #housekeeping: NodeJS.Timeout | undefined;
   #turns = 0;
-  readonly #connections = new Set<Connection>();
 
+  /** @throws EmbeddedError MILLRACE_EMBEDDED_INVALID_ARGUMENT */
   constructor(options: EmbeddedBrokerOptions) {
     this.#options = options;
-    this.#port = options.port ?? 0;
     this.logger = options.logger ?? silentLogger;
+    this.cluster = new Cluster(options.nodes ?? 1, this);
+    const { port = 0 } = options;
+    this.#listeners = this.cluster.view.nodeIds.map(
+      (node) => new NodeListener(this, node, port === 0 ? 0 : port + node - 1),
+    );
   }
 
   get clusterId(): string {
     return this.#store.get<string>(CLUSTER)!;
   }
 
-  get port(): number {
-    return this.#port;
+  /** What clients are told to connect to. */
+  addressOf(node: number): { readonly host: string; readonly port: number } {
+    return { host: this.advertisedHost, port: this.listener(node).port };
+  }
+
+  listener(node: number): NodeListener {
+    return this.#listeners[node - 1]!;
   }
 
   get advertisedHost(): string {
@@ -101,13 +110,13 @@ export class EmbeddedBroker {
     return this.#options.autoCreateTopics ?? false;
   }
 
-  /** Opens what is stored, finishes what was left open, listens. The same port after a `stop`. */
+  /** Opens what is stored, finishes what was left open, listens: all nodes that were not stopped, on the same ports. */
   async start(): Promise<void> {
     await loadZstd();
     const { dataDir } = this.#options;
     try {
       this.#open();
-      await this.#listen();
+      for (const node of this.cluster.view.nodeIds) if (!this.cluster.isDown(node)) await this.listen(node);
     } catch (error) {
       await this.stop();
       throw dataDir !== undefined && isStorageFault(error) ? storageFault(dataDir, error) : error;
@@ -115,19 +124,24 @@ export class EmbeddedBroker {
     this.#housekeeping = setInterval(() => this.#keepHouse(), HOUSEKEEPING_MS);
     this.#housekeeping.unref();
     this.logger.info(
-      { host: this.advertisedHost, port: this.#port, dataDir: dataDir ?? 'memory' },
+      { host: this.advertisedHost, ports: this.#listeners.map(({ port }) => port), dataDir: dataDir ?? 'memory' },
       'embedded Kafka broker started: for development and tests, not for production',
     );
   }
 
+  async listen(node: number): Promise<void> {
+    const { host = '127.0.0.1', portSetting = 'the option port' } = this.#options;
+    await this.listener(node).listen(host, portSetting);
+  }
+
   #open(): void {
     const { dataDir, groupInitialRebalanceDelayMs = 0, groupMinSessionTimeoutMs = 6_000 } = this.#options;
-    if (dataDir !== undefined) this.#lock = lockFolder(dataDir);
+    if (dataDir !== undefined) this.#unlock = lockFolder(dataDir);
     const nowMs = (): number => this.clock.nowMs();
     // In memory, everything stays where it is.
     if (dataDir !== undefined || this.#store === undefined) {
       this.#store = new StateStore(dataDir);
-      this.topics = new Topics(this.#store, dataDir, nowMs);
+      this.topics = new Topics(this.#store, dataDir, nowMs, (partition) => this.cluster.view.leaderFor(partition));
     }
     if (this.#store.get(CLUSTER) === undefined)
       this.#store.set(CLUSTER, Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url'));
@@ -136,35 +150,34 @@ export class EmbeddedBroker {
       minSessionTimeoutMs: groupMinSessionTimeoutMs,
     });
     this.transactions = new TransactionCoordinator(this.#store, this.topics, this.groups, nowMs);
+    this.cluster.opened();
   }
 
   /** Closes all connections and files; what was acknowledged stays. */
   async stop(): Promise<void> {
     clearInterval(this.#housekeeping);
-    const server = this.#server;
-    this.#server = undefined;
-    const closed = new Promise<void>((done) => (server === undefined ? done() : server.close(() => done())));
+    if (this.groups !== undefined) this.cluster.close();
     this.groups?.close();
-    this.disconnectClients();
+    const closed = Promise.all(this.#listeners.map((listener) => listener.close()));
+    this.#wakeWaiting();
     await closed;
     if (this.#options.dataDir === undefined) return;
     this.topics?.close();
     this.#store?.close();
-    if (this.#lock !== undefined) unlockFolder(this.#options.dataDir, this.#lock);
-    this.#lock = undefined;
+    this.#unlock?.();
+    this.#unlock = undefined;
   }
 
   /** Closes every connection, as a network that fails does. */
   disconnectClients(): void {
-    for (const connection of this.#connections) connection.close();
-    // Parked fetches look up and find their connection gone.
-    for (const topic of this.topics?.all() ?? []) for (const log of topic.partitions) log.changed();
+    for (const listener of this.#listeners) listener.cut();
+    this.#wakeWaiting();
   }
 
   /** Moves the broker's time on: retention, tombstones and transactions that are due then are dealt with at once. */
   advanceTime(ms: number): void {
     this.clock.advance(ms);
-    this.transactions.expire();
+    this.#expireTransactions();
     this.#applyRetention();
   }
 
@@ -176,30 +189,22 @@ export class EmbeddedBroker {
   deleteTopic(topic: Topic): void {
     this.topics.delete(topic.name);
     this.groups.topicDeleted(topic.name);
+    // Markers for it are not needed any more.
+    this.transactions.resume();
   }
 
-  async #listen(): Promise<void> {
-    const server = createServer((socket) => {
-      const connection = new Connection(this, socket);
-      this.#connections.add(connection);
-      connection.onClose(() => this.#connections.delete(connection));
-    });
-    const host = this.#options.host ?? '127.0.0.1';
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) => {
-        const setting = this.#options.portSetting ?? 'the option port';
-        reject(isAddressInUse(error) ? portInUse('Kafka broker', host, this.#port, setting, error) : error);
-      });
-      server.listen(this.#port, host, resolve);
-    });
-    const address = server.address();
-    if (typeof address === 'object' && address !== null) this.#port = address.port;
-    this.#server = server;
+  /** Parked fetches look up and find their connection gone. */
+  #wakeWaiting(): void {
+    for (const topic of this.topics?.all() ?? []) for (const log of topic.partitions) log.changed();
+  }
+
+  #expireTransactions(): void {
+    this.transactions.expire((id) => this.cluster.isCoordinated({ type: 'transaction', id }));
   }
 
   #keepHouse(): void {
     try {
-      this.transactions.expire();
+      this.#expireTransactions();
       if (++this.#turns % RETENTION_EVERY === 0) this.#applyRetention();
     } catch (error) {
       if (!isStorageFault(error)) throw error;
@@ -216,51 +221,5 @@ export class EmbeddedBroker {
       }
       if (topic.partitions.map((log) => log.startOffset).join() !== before) this.topics.save(topic);
     }
-  }
-}
-
-/** Of this process. */
-const lockedFolders = new Set<string>();
-
-/**
- * One process a folder; the lock of one that was killed is taken over, even if it had the id that this one has now, as
- * processes in containers do.
- */
-function lockFolder(dataDir: string): number {
-  mkdirSync(dataDir, { recursive: true });
-  const path = join(dataDir, 'broker.pid');
-  for (;;) {
-    try {
-      const file = openSync(path, 'wx');
-      writeSync(file, String(process.pid));
-      lockedFolders.add(resolve(dataDir));
-      return file;
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
-      const owner = Number(readFileSync(path, 'utf8'));
-      if (owner === process.pid ? lockedFolders.has(resolve(dataDir)) : isRunning(owner)) {
-        throw new EmbeddedError(
-          'MILLRACE_EMBEDDED_DATA_IN_USE',
-          `The folder ${dataDir} is in use by the broker of process ${owner}. Stop it, or give each broker its own folder.`,
-        );
-      }
-      rmSync(path, { force: true });
-    }
-  }
-}
-
-function unlockFolder(dataDir: string, lock: number): void {
-  closeSync(lock);
-  rmSync(join(dataDir, 'broker.pid'), { force: true });
-  lockedFolders.delete(resolve(dataDir));
-}
-
-function isRunning(pid: number): boolean {
-  if (!Number.isSafeInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }

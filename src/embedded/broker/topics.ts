@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { ErrorCode } from '../../kafka/index.ts';
+import type { Leadership } from './log/leader-epochs.ts';
 import { PartitionLog } from './log/partition-log.ts';
 import type { StateStore } from './state-store.ts';
 import { configFault, TopicConfig } from './topic-config.ts';
@@ -20,6 +21,8 @@ interface StoredTopic {
   readonly partitions: number;
   readonly configs: Record<string, string>;
   readonly startOffsets?: readonly number[];
+  /** By partition; left out where node 1 has led all of them from the start. */
+  readonly leaders?: readonly Leadership[];
 }
 
 /** Undefined: done. */
@@ -36,15 +39,25 @@ export class Topics {
   readonly #store: StateStore;
   readonly #dataDir: string | undefined;
   readonly #nowMs: () => number;
+  readonly #leaderFor: (partition: number) => number;
 
-  constructor(store: StateStore, dataDir: string | undefined, nowMs: () => number) {
+  /** @param leaderFor who leads a new partition */
+  constructor(
+    store: StateStore,
+    dataDir: string | undefined,
+    nowMs: () => number,
+    leaderFor: (partition: number) => number,
+  ) {
+    this.#leaderFor = leaderFor;
     this.#store = store;
     this.#dataDir = dataDir;
     this.#nowMs = nowMs;
     for (const [name, stored] of store.entries<StoredTopic>(KEY)) {
-      const topic = this.#open(name, stored.id, new TopicConfig(stored.configs), stored.partitions);
+      const topic: Topic = { name, id: stored.id, config: new TopicConfig(stored.configs), partitions: [] };
+      this.#grow(topic, stored.partitions, (partition) => stored.leaders?.[partition] ?? { leader: 1, epoch: 0 });
       for (const [partition, offset] of (stored.startOffsets ?? []).entries())
         topic.partitions[partition]?.deleteRecords(offset);
+      this.#register(topic);
     }
   }
 
@@ -102,10 +115,17 @@ export class Topics {
     };
   }
 
-  create(name: string, partitions: number, configs: ReadonlyMap<string, string | null>): Topic {
+  /** @param leaders by partition; default: the nodes in turn */
+  create(
+    name: string,
+    partitions: number,
+    configs: ReadonlyMap<string, string | null>,
+    leaders: readonly number[] = [],
+  ): Topic {
     const config = new TopicConfig(Object.fromEntries(configs) as Record<string, string>);
-    const topic = this.#open(name, randomUUID().replaceAll('-', ''), config, partitions);
-    this.save(topic);
+    const topic: Topic = { name, id: randomUUID().replaceAll('-', ''), config, partitions: [] };
+    this.addPartitions(topic, partitions, leaders);
+    this.#register(topic);
     return topic;
   }
 
@@ -118,19 +138,25 @@ export class Topics {
     for (const log of topic.partitions) log.remove();
   }
 
-  addPartitions(topic: Topic, count: number): void {
-    while (topic.partitions.length < count)
-      topic.partitions.push(this.#openLog(topic.name, topic.partitions.length, topic.config));
+  /** @param leaders of the new partitions, in order; default: the nodes in turn */
+  addPartitions(topic: Topic, count: number, leaders: readonly number[] = []): void {
+    const before = topic.partitions.length;
+    this.#grow(topic, count, (partition) => ({
+      leader: leaders[partition - before] ?? this.#leaderFor(partition),
+      epoch: 0,
+    }));
     this.save(topic);
   }
 
-  /** To be called after its configs, partitions or start offsets have changed. */
+  /** To be called after its configs, partitions, start offsets or leaders have changed. */
   save({ name, id, config, partitions }: Topic): void {
+    const leaders = partitions.map((log) => log.leadership);
     const stored: StoredTopic = {
       id,
       partitions: partitions.length,
       configs: Object.fromEntries(config.overrides),
       startOffsets: partitions.map((log) => log.startOffset),
+      ...(leaders.every(({ leader, epoch }) => leader === 1 && epoch === 0) ? {} : { leaders }),
     };
     this.#store.set(KEY + name, stored);
   }
@@ -139,14 +165,12 @@ export class Topics {
     for (const { partitions } of this.#topics.values()) for (const log of partitions) log.close();
   }
 
-  #open(name: string, id: string, config: TopicConfig, partitions: number): Topic {
-    const logs = Array.from({ length: partitions }, (_, partition) => this.#openLog(name, partition, config));
-    const topic: Topic = { name, id, config, partitions: logs };
-    this.#topics.set(name, topic);
-    const names = this.#metricNames.get(metricName(name));
-    if (names === undefined) this.#metricNames.set(metricName(name), new Set([name]));
-    else names.add(name);
-    return topic;
+  #register(topic: Topic): void {
+    this.#topics.set(topic.name, topic);
+    const key = metricName(topic.name);
+    const names = this.#metricNames.get(key);
+    if (names === undefined) this.#metricNames.set(key, new Set([topic.name]));
+    else names.add(topic.name);
   }
 
   #forgetMetricName(topic: string): void {
@@ -155,14 +179,18 @@ export class Topics {
     if (names.size === 0) this.#metricNames.delete(metricName(topic));
   }
 
-  #openLog(topic: string, partition: number, config: TopicConfig): PartitionLog {
-    return PartitionLog.open({
-      topic,
-      partition,
-      folder: this.#dataDir === undefined ? undefined : join(this.#dataDir, 'topics', topic, String(partition)),
-      config: () => config,
-      nowMs: this.#nowMs,
-    });
+  #grow({ name, config, partitions }: Topic, count: number, leadershipOf: (partition: number) => Leadership): void {
+    for (let partition = partitions.length; partition < count; partition++) {
+      const log = PartitionLog.open({
+        topic: name,
+        partition,
+        folder: this.#dataDir === undefined ? undefined : join(this.#dataDir, 'topics', name, String(partition)),
+        leadership: leadershipOf(partition),
+        config: () => config,
+        nowMs: this.#nowMs,
+      });
+      partitions.push(log);
+    }
   }
 }
 

@@ -12,6 +12,8 @@ type TransactionState = 'Empty' | 'Ongoing' | 'PrepareCommit' | 'PrepareAbort' |
 interface Transaction {
   producerId: number;
   producerEpoch: number;
+  /** The epoch before the last bump that its producer asked for by name (KIP-360); undefined: that was another kind. */
+  lastProducerEpoch?: number | undefined;
   timeoutMs: number;
   state: TransactionState;
   /** `topic/partition` */
@@ -68,15 +70,21 @@ export class TransactionCoordinator {
     if (timeoutMs <= 0 || timeoutMs > MAX_TIMEOUT_MS) return identityError(ErrorCode.INVALID_TRANSACTION_TIMEOUT);
     const known = this.#transactions.get(transactionalId);
     if (known === undefined) return this.#begin(transactionalId, timeoutMs);
-    // KIP-360: a producer that says who it is must be the one that is known.
-    if (producerId >= 0 && (producerId !== known.producerId || producerEpoch !== known.producerEpoch))
+    // KIP-360: a producer that says who it is must be the one that is known, or has not heard that it was answered.
+    const isNamed = producerId >= 0;
+    const isRepetition = producerId === known.producerId && producerEpoch === known.lastProducerEpoch;
+    if (isNamed && isRepetition && known.state === 'Empty')
+      return { errorCode: ErrorCode.NONE, producerId, producerEpoch: known.producerEpoch };
+    if (isNamed && (producerId !== known.producerId || producerEpoch !== known.producerEpoch))
       return identityError(ErrorCode.PRODUCER_FENCED);
     if (known.state === 'Ongoing') {
       this.#bumpEpoch(known);
       this.#end(transactionalId, known, false);
     }
+    if (isEnding(known)) return identityError(ErrorCode.CONCURRENT_TRANSACTIONS);
     known.timeoutMs = timeoutMs;
     this.#bumpEpoch(known);
+    if (isNamed && known.producerId === producerId) known.lastProducerEpoch = producerEpoch;
     known.state = 'Empty';
     this.#save(transactionalId, known);
     return { errorCode: ErrorCode.NONE, producerId: known.producerId, producerEpoch: known.producerEpoch };
@@ -90,6 +98,7 @@ export class TransactionCoordinator {
   ): number {
     const [transaction, fault] = this.#owned(transactionalId, producerId, producerEpoch);
     if (transaction === undefined) return fault;
+    if (isEnding(transaction)) return ErrorCode.CONCURRENT_TRANSACTIONS;
     this.#ongoing(transaction);
     for (const { topic, partition } of partitions) {
       const id = `${topic}/${partition}`;
@@ -102,6 +111,7 @@ export class TransactionCoordinator {
   addGroup(transactionalId: string, producerId: number, producerEpoch: number, groupId: string): number {
     const [transaction, fault] = this.#owned(transactionalId, producerId, producerEpoch);
     if (transaction === undefined) return fault;
+    if (isEnding(transaction)) return ErrorCode.CONCURRENT_TRANSACTIONS;
     this.#ongoing(transaction);
     if (!transaction.groups.some((group) => group.groupId === groupId))
       transaction.groups.push({ groupId, offsets: [] });
@@ -139,6 +149,10 @@ export class TransactionCoordinator {
         return committed ? ErrorCode.NONE : ErrorCode.INVALID_TXN_STATE;
       case 'CompleteAbort':
         return committed ? ErrorCode.INVALID_TXN_STATE : ErrorCode.NONE;
+      case 'PrepareCommit':
+        return committed ? ErrorCode.CONCURRENT_TRANSACTIONS : ErrorCode.INVALID_TXN_STATE;
+      case 'PrepareAbort':
+        return committed ? ErrorCode.INVALID_TXN_STATE : ErrorCode.CONCURRENT_TRANSACTIONS;
       default:
         return ErrorCode.INVALID_TXN_STATE;
     }
@@ -158,25 +172,35 @@ export class TransactionCoordinator {
     if (transaction === undefined || transaction.producerId !== producerId)
       return ErrorCode.INVALID_PRODUCER_ID_MAPPING;
     if (transaction.producerEpoch !== producerEpoch) return ErrorCode.INVALID_PRODUCER_EPOCH;
+    // Asked for again once the markers are written.
+    if (isEnding(transaction)) return ErrorCode.NOT_ENOUGH_REPLICAS;
     const isOpen = transaction.state === 'Ongoing' && transaction.partitions.includes(`${topic}/${partition}`);
     return isOpen ? ErrorCode.NONE : ErrorCode.INVALID_TXN_STATE;
   }
 
-  /** Aborts what has been open for longer than it may, and fences its producer. */
-  expire(): void {
+  /**
+   * Aborts what has been open for longer than it may, and fences its producer.
+   * @param isCoordinated whether there is a node that would see to it
+   */
+  expire(isCoordinated: (transactionalId: string) => boolean): void {
     for (const [id, transaction] of this.#transactions) {
       if (transaction.state !== 'Ongoing' || this.#nowMs() - transaction.startedMs < transaction.timeoutMs) continue;
+      if (!isCoordinated(id)) continue;
       this.#bumpEpoch(transaction);
       this.#end(id, transaction, false);
     }
+  }
+
+  /** Partitions have leaders again, or are gone: ends whose markers waited for one go on. */
+  resume(): void {
+    for (const [id, transaction] of this.#transactions) if (isEnding(transaction)) this.#complete(id, transaction);
   }
 
   #restore(id: string, stored: Transaction): void {
     this.#transactions.set(id, stored);
     for (const { groupId, offsets } of stored.groups)
       if (offsets.length > 0) this.#groups.prepareCommit(groupId, stored.producerId, offsets);
-    if (stored.state === 'PrepareCommit' || stored.state === 'PrepareAbort')
-      this.#end(id, stored, stored.state === 'PrepareCommit');
+    if (isEnding(stored)) this.#complete(id, stored);
   }
 
   #begin(transactionalId: string, timeoutMs: number): ProducerIdentity {
@@ -216,23 +240,34 @@ export class TransactionCoordinator {
   }
 
   #end(transactionalId: string, transaction: Transaction, committed: boolean): void {
-    const { producerId, producerEpoch } = transaction;
     transaction.state = committed ? 'PrepareCommit' : 'PrepareAbort';
     this.#save(transactionalId, transaction);
-    for (const id of transaction.partitions) {
+    this.#complete(transactionalId, transaction);
+  }
+
+  /**
+   * Writes a marker to each partition of the transaction, written to or not; one that is gone needs none. Where a partition
+   * has no leader, its marker and the end wait for one.
+   */
+  #complete(transactionalId: string, transaction: Transaction): void {
+    const { producerId, producerEpoch, groups } = transaction;
+    const committed = transaction.state === 'PrepareCommit';
+    for (const { groupId } of groups) this.#groups.completeCommit(groupId, producerId, committed);
+    transaction.groups = [];
+    transaction.partitions = transaction.partitions.filter((id) => {
       const slash = id.lastIndexOf('/');
       const log = this.#topics.log(id.slice(0, slash), Number(id.slice(slash + 1)));
-      // Nothing was written there, or its marker came before a crash.
-      if (log?.producers.hasOpenTransaction(producerId)) log.appendMarker(producerId, producerEpoch, committed);
-    }
-    for (const { groupId } of transaction.groups) this.#groups.completeCommit(groupId, producerId, committed);
-    transaction.state = committed ? 'CompleteCommit' : 'CompleteAbort';
-    transaction.partitions = [];
-    transaction.groups = [];
+      if (log === undefined) return false;
+      if (log.leadership.leader < 0) return true;
+      log.appendMarker(producerId, producerEpoch, committed);
+      return false;
+    });
+    if (transaction.partitions.length === 0) transaction.state = committed ? 'CompleteCommit' : 'CompleteAbort';
     this.#save(transactionalId, transaction);
   }
 
   #bumpEpoch(transaction: Transaction): void {
+    transaction.lastProducerEpoch = undefined;
     if (transaction.producerEpoch < MAX_EPOCH) {
       transaction.producerEpoch++;
       return;
@@ -252,6 +287,11 @@ export class TransactionCoordinator {
   #save(transactionalId: string, transaction: Transaction): void {
     this.#store.set(TRANSACTION + transactionalId, structuredClone(transaction));
   }
+}
+
+/** Its end is decided, its markers are not all written. */
+function isEnding({ state }: Transaction): boolean {
+  return state === 'PrepareCommit' || state === 'PrepareAbort';
 }
 
 function identityError(errorCode: number): ProducerIdentity {

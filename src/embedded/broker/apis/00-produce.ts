@@ -1,12 +1,15 @@
 /**
- * Produce v3 to v9. Batches are appended as they come; idempotent sequences and open transactions are checked. acks −1 and
- * 1 are the same here: there is one replica. v8 names the records refused (KIP-467), v9 is flexible.
+ * Produce v3 to v9. Batches are appended as they come; idempotent sequences and open transactions are checked. acks −1
+ * waits for the high watermark, which is the log's end unless a test holds it back. v8 names the records refused (KIP-467),
+ * v9 is flexible.
  */
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi, type RequestContext } from '../api.ts';
+import type { PartitionLog } from '../log/partition-log.ts';
 import { isStorageFault } from '../storage.ts';
 import { array, int16, int32, int64, nullableBytes, nullableString, since, string, struct } from '../wire-types.ts';
 import { eachPartition } from './each-partition.ts';
+import { ledPartition } from './led-partition.ts';
 
 const request = struct({
   transactionalId: nullableString,
@@ -49,16 +52,22 @@ export const produce = defineApi(
   minVersion: 3,
   maxVersion: 9,
   flexibleFrom: 9,
-  handle({ transactionalId, acks, topics }, context) {
+  handle({ transactionalId, acks, timeoutMs, topics }, context) {
     if (![-1, 0, 1].includes(acks))
       return this.fail({ transactionalId, acks, timeoutMs: 0, topics }, ErrorCode.INVALID_REQUIRED_ACKS, 0);
     // Without an id nobody may write in a transaction: all of the request is refused, as in Kafka.
     if (transactionalId === null && topics.some((t) => t.partitions.some(({ records }) => isTransactional(records))))
       return this.fail({ transactionalId, acks, timeoutMs: 0, topics }, TRANSACTIONAL_ID_AUTHORIZATION_FAILED, 0);
+    const appended: Appended[] = [];
     const answer = eachPartition(topics, ({ partition, records }, name) =>
-      append(name, partition, records, transactionalId, context),
+      append(name, partition, records, transactionalId, context, appended),
     );
-    if (acks !== 0) return { topics: answer, throttleTimeMs: 0 };
+    if (acks === 1) return { topics: answer, throttleTimeMs: 0 };
+    if (acks === -1) {
+      const waiting = appended.filter((one) => !one.isReplicated());
+      if (waiting.length === 0) return { topics: answer, throttleTimeMs: 0 };
+      return replicated(waiting, timeoutMs, context).then(() => ({ topics: answer, throttleTimeMs: 0 }));
+    }
     // Without an answer, closing the connection is the only word there is.
     if (answer.some((t) => t.partitions.some((p) => p.errorCode !== ErrorCode.NONE))) context.connection.close();
     return undefined;
@@ -74,10 +83,12 @@ function append(
   partition: number,
   records: Buffer | null,
   transactionalId: string | null,
-  { broker }: RequestContext,
-) {
-  const log = broker.topics.log(topic, partition);
-  if (log === undefined) return result(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null);
+  context: RequestContext,
+  appended: Appended[],
+): Result {
+  const { broker } = context;
+  const log = ledPartition(context, topic, partition);
+  if (typeof log === 'number') return result(partition, log, null);
   if (records === null || records.length === 0) return result(partition, ErrorCode.INVALID_RECORD, 'No records.');
   if (transactionalId !== null && isTransactional(records)) {
     const producer = { producerId: Number(records.readBigInt64BE(43)), producerEpoch: records.readInt16BE(51) };
@@ -86,8 +97,11 @@ function append(
     if (fault !== ErrorCode.NONE) return result(partition, fault, message);
   }
   try {
-    const { errorCode, message, baseOffset, logAppendTimeMs } = log.append(records);
-    return { ...result(partition, errorCode, message), baseOffset, logAppendTimeMs, logStartOffset: log.startOffset };
+    const { errorCode, message, baseOffset, lastOffset, logAppendTimeMs } = log.append(records);
+    const answer = result(partition, errorCode, message);
+    Object.assign(answer, { baseOffset, logAppendTimeMs, logStartOffset: log.startOffset });
+    if (errorCode === ErrorCode.NONE) appended.push(new Appended(log, lastOffset, answer));
+    return answer;
   } catch (error) {
     // The other partitions of the request have their own answers.
     if (!isStorageFault(error)) throw error;
@@ -100,7 +114,17 @@ function isTransactional(records: Buffer | null): records is Buffer {
   return records !== null && records.length >= PRODUCER_BYTES && (records.readInt16BE(21) & TRANSACTIONAL) !== 0;
 }
 
-function result(partition: number, errorCode: number, errorMessage: string | null) {
+interface Result {
+  readonly partition: number;
+  errorCode: number;
+  readonly baseOffset: number;
+  readonly logAppendTimeMs: number;
+  readonly logStartOffset: number;
+  readonly recordErrors: readonly { readonly index: number; readonly message: string | null }[];
+  readonly errorMessage: string | null;
+}
+
+function result(partition: number, errorCode: number, errorMessage: string | null): Result {
   return {
     partition,
     errorCode,
@@ -110,4 +134,61 @@ function result(partition: number, errorCode: number, errorMessage: string | nul
     recordErrors: [],
     errorMessage,
   };
+}
+
+/** A batch that is in the log, and may not be replicated yet. */
+class Appended {
+  readonly log: PartitionLog;
+  readonly #lastOffset: number;
+  readonly #leaderEpoch: number;
+  readonly #answer: Result;
+
+  constructor(log: PartitionLog, lastOffset: number, answer: Result) {
+    this.log = log;
+    this.#lastOffset = lastOffset;
+    this.#leaderEpoch = log.leadership.epoch;
+    this.#answer = answer;
+  }
+
+  isReplicated(): boolean {
+    return this.log.highWatermark > this.#lastOffset;
+  }
+
+  /** False while it must be waited for. Another leader may not have the batch, whatever its high watermark is. */
+  isDecided(): boolean {
+    if (this.log.leadership.epoch === this.#leaderEpoch) return this.isReplicated();
+    this.#answer.errorCode = ErrorCode.NOT_LEADER_OR_FOLLOWER;
+    return true;
+  }
+
+  /** The batch stays where it is. */
+  timedOut(): void {
+    this.#answer.errorCode = ErrorCode.REQUEST_TIMED_OUT;
+  }
+}
+
+/** Resolves when each is decided, after `timeoutMs`, or when nobody waits any more. */
+function replicated(appended: readonly Appended[], timeoutMs: number, { connection }: RequestContext): Promise<void> {
+  return new Promise((resolve) => {
+    let waiting = appended;
+    const stops: (() => void)[] = [];
+    const done = (): void => {
+      clearTimeout(timer);
+      for (const stop of stops) stop();
+      resolve();
+    };
+    const look = (): void => {
+      waiting = waiting.filter((one) => !one.isDecided());
+      if (waiting.length === 0) done();
+    };
+    const timer = setTimeout(
+      () => {
+        for (const one of waiting) one.timedOut();
+        done();
+      },
+      Math.max(timeoutMs, 0),
+    );
+    stops.push(connection.onClose(done));
+    for (const { log } of appended) stops.push(log.onChange(look));
+  });
 }

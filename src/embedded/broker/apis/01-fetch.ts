@@ -1,13 +1,27 @@
 /**
  * Fetch v4 to v12. Waits until minBytes are there or maxWaitMs have passed; whole batches, at least one. Fetch sessions
- * (v7, KIP-227) are declined: session id 0 makes clients name all partitions each time. v12 is flexible; v13 and its topic
- * ids are left out.
+ * (v7, KIP-227) are declined: session id 0 makes clients name all partitions each time. v12 is flexible and tells a reader
+ * whose last record is not in the log where it diverges (KIP-595); v13 and its topic ids are left out. Only leaders answer.
  */
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi, type RequestContext } from '../api.ts';
+import type { PartitionLog } from '../log/partition-log.ts';
 import type { ValueOf, WireType } from '../wire-types.ts';
-import { array, bytes, int8, int16, int32, int64, nullableArray, since, string, struct } from '../wire-types.ts';
+import {
+  array,
+  bytes,
+  int8,
+  int16,
+  int32,
+  int64,
+  nullableArray,
+  since,
+  string,
+  struct,
+  tagged,
+} from '../wire-types.ts';
 import { eachPartition } from './each-partition.ts';
+import { ledPartition } from './led-partition.ts';
 
 /** A record set of several buffers, written one behind the other without being copied. */
 const recordSet: WireType<readonly Buffer[]> = {
@@ -65,6 +79,7 @@ const response = struct({
           aborted: nullableArray(struct({ producerId: int64, firstOffset: int64 })),
           preferredReadReplica: since(11, int32, -1),
           records: recordSet,
+          divergingEpoch: tagged(0, struct({ epoch: int32, endOffset: int64 })),
         }),
       ),
     }),
@@ -111,53 +126,57 @@ export const fetch = defineApi(
 
 const SESSION_NOT_FOUND = 70;
 
-function read(req: Request, { broker }: RequestContext) {
+function read(req: Request, context: RequestContext) {
   let left = req.maxBytes;
   let sizeBytes = 0;
   let hasError = false;
-  const topics = eachPartition(
-    req.topics,
-    ({ partition, fetchOffset, maxBytes, currentLeaderEpoch }, name): Partition => {
-      const log = broker.topics.log(name, partition);
-      const errorCode =
-        log === undefined
-          ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-          : currentLeaderEpoch > 0
-            ? ErrorCode.UNKNOWN_LEADER_EPOCH
-            : fetchOffset < log.startOffset || fetchOffset > log.endOffset
-              ? ErrorCode.OFFSET_OUT_OF_RANGE
-              : ErrorCode.NONE;
-      if (log === undefined || errorCode !== ErrorCode.NONE) {
-        hasError = true;
-        return empty(partition, errorCode);
-      }
-      const readCommitted = req.isolationLevel === READ_COMMITTED;
-      const { lastStableOffset, endOffset, startOffset } = log;
-      const limit = readCommitted ? lastStableOffset : endOffset;
-      // The first partition with data gives a batch whatever its size, so that a large one is not in the way for ever.
-      const result = log.read(
-        fetchOffset,
-        Math.min(maxBytes, Math.max(left, 0)),
-        limit,
-        sizeBytes === 0,
-        readCommitted,
-      );
-      left -= result.sizeBytes;
-      sizeBytes += result.sizeBytes;
-      return {
-        partition,
-        errorCode,
-        highWatermark: endOffset,
-        lastStableOffset,
-        logStartOffset: startOffset,
-        aborted: readCommitted ? result.aborted : null,
-        preferredReadReplica: -1,
-        records: result.batches,
-      };
-    },
-  );
+  const readCommitted = req.isolationLevel === READ_COMMITTED;
+  const topics = eachPartition(req.topics, (wanted, name): Partition => {
+    const { partition, fetchOffset, maxBytes } = wanted;
+    const log = ledPartition(context, name, partition, wanted.currentLeaderEpoch);
+    const fault = typeof log === 'number' ? log : positionFault(log, wanted);
+    if (typeof log === 'number' || fault !== ErrorCode.NONE) {
+      hasError = true;
+      return empty(partition, fault);
+    }
+    const { lastStableOffset, highWatermark, startOffset } = log;
+    const known = { partition, highWatermark, lastStableOffset, logStartOffset: startOffset };
+    const divergingEpoch = divergence(log, wanted);
+    if (divergingEpoch !== null) {
+      hasError = true;
+      return { ...empty(partition, ErrorCode.NONE), ...known, divergingEpoch };
+    }
+    const limit = readCommitted ? lastStableOffset : highWatermark;
+    // The first partition with data gives a batch whatever its size, so that a large one is not in the way for ever.
+    const result = log.read(fetchOffset, Math.min(maxBytes, Math.max(left, 0)), limit, sizeBytes === 0, readCommitted);
+    left -= result.sizeBytes;
+    sizeBytes += result.sizeBytes;
+    return {
+      ...empty(partition, ErrorCode.NONE),
+      ...known,
+      aborted: readCommitted ? result.aborted : null,
+      records: result.batches,
+    };
+  });
   const answer: Response = { throttleTimeMs: 0, errorCode: ErrorCode.NONE, sessionId: 0, topics };
   return { answer, sizeBytes, hasError };
+}
+
+type Wanted = Request['topics'][number]['partitions'][number];
+
+/** Is the position in the log? What is not replicated yet counts, though it is not handed out. */
+function positionFault(log: PartitionLog, { fetchOffset, lastFetchedEpoch }: Wanted): number {
+  // With the epoch of the record before it, a position behind the end has diverged: that is said instead.
+  const isBehind = fetchOffset > log.endOffset && lastFetchedEpoch < 0;
+  const isUnknown = lastFetchedEpoch >= 0 && log.endOfEpoch(lastFetchedEpoch).epoch < 0;
+  return isBehind || isUnknown || fetchOffset < log.startOffset ? ErrorCode.OFFSET_OUT_OF_RANGE : ErrorCode.NONE;
+}
+
+/** Where the log ends for the epoch that the reader has its last record from, if that is before its position. */
+function divergence(log: PartitionLog, { fetchOffset, lastFetchedEpoch }: Wanted) {
+  if (lastFetchedEpoch < 0) return null;
+  const end = log.endOfEpoch(lastFetchedEpoch);
+  return end.epoch < lastFetchedEpoch || end.endOffset < fetchOffset ? end : null;
 }
 
 /** Resolves when one of the partitions changes, or after `ms`. */
@@ -189,5 +208,6 @@ function empty(partition: number, errorCode: number): Partition {
     aborted: null,
     preferredReadReplica: -1,
     records: [],
+    divergingEpoch: null,
   };
 }

@@ -4,6 +4,7 @@ import { defineApi } from '../api.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
 import { array, int8, int16, int32, int64, since, string, struct } from '../wire-types.ts';
 import { eachPartition } from './each-partition.ts';
+import { ledPartition } from './led-partition.ts';
 
 const request = struct({
   replicaId: int32,
@@ -47,31 +48,34 @@ export const listOffsets = defineApi(
   minVersion: 1,
   maxVersion: 7,
   flexibleFrom: 6,
-  handle: ({ isolationLevel, topics }, { broker }) => ({
+  handle: ({ isolationLevel, topics }, context) => ({
     throttleTimeMs: 0,
-    topics: eachPartition(topics, ({ partition, timestamp }, name) => {
-      const log = broker.topics.log(name, partition);
-      if (log === undefined) return result(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, -1, -1);
-      const found = lookUp(log, timestamp, isolationLevel === 1);
-      return result(partition, ErrorCode.NONE, found.timestamp, found.offset);
+    topics: eachPartition(topics, ({ partition, timestamp, currentLeaderEpoch }, name) => {
+      const log = ledPartition(context, name, partition, currentLeaderEpoch);
+      if (typeof log === 'number') return { ...NOTHING, partition, errorCode: log };
+      const found = lookUp(log, timestamp, isolationLevel === READ_COMMITTED);
+      if (found !== undefined) return { ...found, partition, errorCode: ErrorCode.NONE as number };
+      // Clients before KIP-207 know no better word for it.
+      const errorCode = context.version >= 5 ? ErrorCode.OFFSET_NOT_AVAILABLE : ErrorCode.LEADER_NOT_AVAILABLE;
+      return { ...NOTHING, partition, errorCode };
     }),
   }),
   fail: ({ topics }, errorCode) => ({
     throttleTimeMs: 0,
-    topics: eachPartition(topics, ({ partition }) => result(partition, errorCode, -1, -1)),
+    topics: eachPartition(topics, ({ partition }) => ({ ...NOTHING, partition, errorCode })),
   }),
 });
 
-const NOTHING = { offset: -1, timestamp: -1 };
+const READ_COMMITTED = 1;
+const NOTHING = { offset: -1, timestamp: -1, leaderEpoch: -1 };
 
+/** Undefined: not to be said yet, since the leader does not know which of its records are replicated (KIP-207). */
 function lookUp(log: PartitionLog, timestamp: number, readCommitted: boolean) {
-  const end = readCommitted ? log.lastStableOffset : log.endOffset;
-  if (timestamp === LATEST) return { offset: end, timestamp: -1 };
-  if (timestamp === EARLIEST) return { offset: log.startOffset, timestamp: -1 };
-  const found = (timestamp === MAX_TIMESTAMP ? log.maxTimestamp() : log.offsetFor(timestamp)) ?? NOTHING;
-  return found.offset >= end ? NOTHING : found;
-}
-
-function result(partition: number, errorCode: number, timestamp: number, offset: number) {
-  return { partition, errorCode, timestamp, offset, leaderEpoch: errorCode === ErrorCode.NONE ? 0 : -1 };
+  const end = readCommitted ? log.lastStableOffset : log.highWatermark;
+  if (timestamp === LATEST)
+    return log.knowsItsEnd ? { offset: end, timestamp: -1, leaderEpoch: log.leadership.epoch } : undefined;
+  if (timestamp === EARLIEST) return { offset: log.startOffset, timestamp: -1, leaderEpoch: log.startEpoch };
+  const found = timestamp === MAX_TIMESTAMP ? log.maxTimestamp() : log.offsetFor(timestamp);
+  if (found !== undefined && found.offset < end) return found;
+  return log.knowsItsEnd ? NOTHING : undefined;
 }

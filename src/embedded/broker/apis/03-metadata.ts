@@ -4,9 +4,9 @@
  */
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi, type RequestContext } from '../api.ts';
-import { NODE_ID } from '../embedded-broker.ts';
+import { type TopicImage, topicImage } from '../cluster-image.ts';
+import type { Leadership } from '../log/leader-epochs.ts';
 import { topicNameFault } from '../topic-names.ts';
-import type { Topic } from '../topics.ts';
 import {
   array,
   bool,
@@ -75,11 +75,11 @@ export const metadata = defineApi(
   maxVersion: 12,
   flexibleFrom: 9,
   handle({ topics, allowAutoTopicCreation }, context) {
-    const { broker, version } = context;
+    const { broker, version, node } = context;
     // v0 has no null: an empty list asks for all there.
     const all = topics === null || (version === 0 && topics.length === 0);
     const wanted = all
-      ? [...broker.topics.all()].map(describe)
+      ? [...broker.cluster.imageFor(node).topics()].map((topic) => describe(topic, context))
       : topics.map(({ name, topicId }) => find(name, topicId, allowAutoTopicCreation, context));
     return {
       ...this.fail(
@@ -101,47 +101,52 @@ export const metadata = defineApi(
   }),
 });
 
-function cluster({ broker }: RequestContext) {
-  const { advertisedHost, port, clusterId } = broker;
-  return {
-    brokers: [{ nodeId: NODE_ID, host: advertisedHost, port, rack: null }],
-    clusterId,
-    controllerId: NODE_ID,
-  };
+function cluster({ broker, node }: RequestContext) {
+  const { liveNodes, controllerId } = broker.cluster.imageFor(node);
+  const brokers = liveNodes.map((nodeId) => ({ nodeId, ...broker.addressOf(nodeId), rack: null }));
+  return { brokers, clusterId: broker.clusterId, controllerId };
 }
 
-function find(name: string | null, topicId: string, mayCreate: boolean, { broker }: RequestContext) {
+function find(name: string | null, topicId: string, mayCreate: boolean, context: RequestContext) {
+  const { broker, node } = context;
+  const image = broker.cluster.imageFor(node);
   if (name === null || name === '') {
-    const topic = broker.topics.byId(topicId);
-    return topic === undefined ? unknown(null, topicId, ErrorCode.UNKNOWN_TOPIC_ID) : describe(topic);
+    const topic = image.topicById(topicId);
+    return topic === undefined ? unknown(null, topicId, ErrorCode.UNKNOWN_TOPIC_ID) : describe(topic, context);
   }
-  const topic = broker.topics.get(name);
-  if (topic !== undefined) return describe(topic);
+  const topic = image.topic(name);
+  if (topic !== undefined) return describe(topic, context);
   if (topicNameFault(name) !== undefined) return unknown(name, NO_ID, ErrorCode.INVALID_TOPIC_EXCEPTION);
-  // Apache Kafka's controller refuses what collides with another topic, and its brokers keep that to themselves.
-  const collides = broker.topics.nameFault(name) !== undefined;
-  if (!mayCreate || !broker.autoCreatesTopics || collides)
+  // Apache Kafka's controller refuses what collides with another topic, and its brokers keep that to themselves. One that
+  // this node has not heard of is unknown as well.
+  const isTaken = broker.topics.nameFault(name) !== undefined;
+  if (!mayCreate || !broker.autoCreatesTopics || isTaken)
     return unknown(name, NO_ID, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
   const fault = broker.topics.shapeFault(broker.defaultPartitions, new Map());
   if (fault !== undefined) return unknown(name, NO_ID, fault.errorCode);
-  return describe(broker.topics.create(name, broker.defaultPartitions, new Map()));
+  return describe(topicImage(broker.topics.create(name, broker.defaultPartitions, new Map())), context);
 }
 
-function describe({ name, id, partitions }: Topic) {
+function describe({ name, id, leaders }: TopicImage, { broker, node }: RequestContext) {
+  const { nodeIds } = broker.cluster.view;
+  const { liveNodes } = broker.cluster.imageFor(node);
+  const replicas = {
+    replicas: nodeIds,
+    inSync: liveNodes,
+    offline: liveNodes.length === nodeIds.length ? [] : nodeIds.filter((one) => !liveNodes.includes(one)),
+  };
   return {
     errorCode: ErrorCode.NONE as number,
     name: name as string | null,
     topicId: id,
     isInternal: false,
     operations: UNKNOWN_OPERATIONS,
-    partitions: partitions.map(({ partition }) => ({
-      errorCode: ErrorCode.NONE as number,
+    partitions: leaders.map(({ leader, epoch }: Leadership, partition) => ({
+      errorCode: (leader < 0 ? ErrorCode.LEADER_NOT_AVAILABLE : ErrorCode.NONE) as number,
       partition,
-      leader: NODE_ID,
-      leaderEpoch: 0,
-      replicas: [NODE_ID] as readonly number[],
-      inSync: [NODE_ID] as readonly number[],
-      offline: [] as readonly number[],
+      leader,
+      leaderEpoch: epoch,
+      ...replicas,
     })),
   };
 }

@@ -2,6 +2,7 @@
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { array, int16, int32, int64, nullableString, since, string, struct } from '../wire-types.ts';
+import { groupFault } from './coordinated.ts';
 import { eachPartition } from './each-partition.ts';
 
 const request = struct({
@@ -37,9 +38,11 @@ export const offsetCommit = defineApi(
   minVersion: 2,
   maxVersion: 8,
   flexibleFrom: 8,
-  handle(req, { broker, version }) {
+  handle(req, context) {
+    const { broker, version } = context;
     const { groupId, memberId, groupInstanceId, generationId, topics } = req;
-    const fault = broker.groups.commitFault(groupId, memberId, groupInstanceId, generationId);
+    const fault =
+      groupFault(context, groupId) || broker.groups.commitFault(groupId, memberId, groupInstanceId, generationId);
     if (fault !== ErrorCode.NONE) return this.fail(req, fault, version);
     const answer = eachPartition(topics, ({ partition, metadata }, name) => ({
       partition,

@@ -16,6 +16,7 @@ import {
   string,
   struct,
 } from '../wire-types.ts';
+import { groupFault } from './coordinated.ts';
 
 const request = struct({
   groupId: string,
@@ -51,8 +52,11 @@ export const offsetFetch = defineApi(
   minVersion: 1,
   maxVersion: 7,
   flexibleFrom: 6,
-  handle({ groupId, topics, requireStable }, { broker }) {
-    const { groups } = broker;
+  handle(req, context) {
+    const { groupId, topics, requireStable } = req;
+    const { groups } = context.broker;
+    const fault = groupFault(context, groupId);
+    if (fault !== ErrorCode.NONE) return this.fail(req, fault, context.version);
     return {
       throttleTimeMs: 0,
       errorCode: ErrorCode.NONE,
@@ -69,10 +73,11 @@ export const offsetFetch = defineApi(
       })),
     };
   },
-  fail: ({ topics }, errorCode) => ({
+  fail: ({ topics }, errorCode, version) => ({
     throttleTimeMs: 0,
     errorCode,
-    topics: (topics ?? []).map(({ name, partitions }) => ({
+    // From v2 on the error is said once.
+    topics: (version < 2 ? (topics ?? []) : []).map(({ name, partitions }) => ({
       name,
       partitions: partitions.map((partition) => nothing(partition, errorCode)),
     })),

@@ -1,7 +1,6 @@
-/** FindCoordinator v0 to v4: it is this broker, for groups and transactions. v3 is flexible, v4 asks for several (KIP-699). */
+/** FindCoordinator v0 to v4, for groups and transactions. v3 is flexible, v4 asks for several (KIP-699). */
 import { ErrorCode } from '../../../kafka/index.ts';
-import { defineApi } from '../api.ts';
-import { NODE_ID } from '../embedded-broker.ts';
+import { defineApi, type RequestContext } from '../api.ts';
 import { array, int8, int16, int32, nullableString, since, string, struct } from '../wire-types.ts';
 
 const request = struct({
@@ -38,19 +37,26 @@ export const findCoordinator = defineApi(
   minVersion: 0,
   maxVersion: 4,
   flexibleFrom: 3,
-  handle(req, { broker, version }) {
-    if (req.keyType !== GROUP && req.keyType !== TRANSACTION) return this.fail(req, ErrorCode.INVALID_REQUEST, version);
-    const here = {
-      nodeId: NODE_ID,
-      host: broker.advertisedHost,
-      port: broker.port,
-      errorCode: ErrorCode.NONE as number,
-      errorMessage: null,
+  handle(req, context) {
+    if (req.keyType !== GROUP && req.keyType !== TRANSACTION)
+      return this.fail(req, ErrorCode.INVALID_REQUEST, context.version);
+    return {
+      throttleTimeMs: 0,
+      ...find(req.keyType, req.key, context),
+      coordinators: req.keys.map((key) => ({ key, ...find(req.keyType, key, context) })),
     };
-    return { throttleTimeMs: 0, ...here, coordinators: req.keys.map((key) => ({ key, ...here })) };
   },
   fail({ keys }, errorCode) {
-    const nowhere = { nodeId: -1, host: '', port: -1, errorCode, errorMessage: null };
+    const nowhere = { ...NOWHERE, errorCode };
     return { throttleTimeMs: 0, ...nowhere, coordinators: keys.map((key) => ({ key, ...nowhere })) };
   },
 });
+
+const NOWHERE = { nodeId: -1, host: '', port: -1, errorCode: ErrorCode.NONE as number, errorMessage: null };
+
+function find(keyType: number, id: string, { broker, node }: RequestContext) {
+  const type = keyType === GROUP ? 'group' : 'transaction';
+  const nodeId = broker.cluster.imageFor(node).coordinatorOf({ type, id });
+  if (nodeId < 0) return { ...NOWHERE, errorCode: ErrorCode.COORDINATOR_NOT_AVAILABLE };
+  return { ...NOWHERE, nodeId, ...broker.addressOf(nodeId) };
+}

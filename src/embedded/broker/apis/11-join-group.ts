@@ -2,9 +2,11 @@
  * JoinGroup v0 to v7. Parked until the group is complete or the rebalance times out. v4 asks new members to come again with
  * an id (KIP-394), v5 has static members, v6 is flexible, v7 says the protocol type.
  */
+import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { type JoinResult, joinError } from '../groups/group-member.ts';
 import { array, bytes, int16, int32, nullableString, since, string, struct } from '../wire-types.ts';
+import { groupFault } from './coordinated.ts';
 
 const request = struct({
   groupId: string,
@@ -36,8 +38,11 @@ export const joinGroup = defineApi(
   minVersion: 0,
   maxVersion: 7,
   flexibleFrom: 6,
-  async handle(req, { broker, connection, version, clientId }) {
+  async handle(req, context) {
+    const { broker, connection, version, clientId } = context;
     const { groupId, sessionTimeoutMs, rebalanceTimeoutMs, protocols, ...rest } = req;
+    const fault = groupFault(context, groupId);
+    if (fault !== ErrorCode.NONE) return this.fail(req, fault, version);
     const result = await broker.groups.join(groupId, {
       ...rest,
       sessionTimeoutMs,

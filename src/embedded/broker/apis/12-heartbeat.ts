@@ -2,6 +2,7 @@
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { int16, int32, nullableString, since, string, struct } from '../wire-types.ts';
+import { groupFault } from './coordinated.ts';
 
 const request = struct({
   groupId: string,
@@ -21,8 +22,12 @@ export const heartbeat = defineApi(
   minVersion: 0,
   maxVersion: 4,
   flexibleFrom: 4,
-  handle({ groupId, generationId, memberId, groupInstanceId }, { broker }) {
-    const group = broker.groups.get(groupId);
+  handle({ groupId, generationId, memberId, groupInstanceId }, context) {
+    const fault = groupFault(context, groupId);
+    // A coordinator that loads the group does not know its members yet: they are let be.
+    if (fault === ErrorCode.COORDINATOR_LOAD_IN_PROGRESS) return { throttleTimeMs: 0, errorCode: ErrorCode.NONE };
+    if (fault !== ErrorCode.NONE) return { throttleTimeMs: 0, errorCode: fault };
+    const group = context.broker.groups.get(groupId);
     const errorCode = group?.heartbeat(memberId, groupInstanceId, generationId) ?? ErrorCode.UNKNOWN_MEMBER_ID;
     return { throttleTimeMs: 0, errorCode };
   },

@@ -2,6 +2,7 @@
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { array, int16, int32, nullableString, since, string, struct } from '../wire-types.ts';
+import { groupFault } from './coordinated.ts';
 
 const request = struct({
   groupId: string,
@@ -28,7 +29,10 @@ export const leaveGroup = defineApi(
   minVersion: 0,
   maxVersion: 5,
   flexibleFrom: 4,
-  handle({ groupId, memberId, members }, { broker, version }) {
+  handle({ groupId, memberId, members }, context) {
+    const { broker, version } = context;
+    const fault = groupFault(context, groupId);
+    if (fault !== ErrorCode.NONE) return { throttleTimeMs: 0, errorCode: fault, members: [] };
     const group = broker.groups.get(groupId);
     const leave = (id: string, instance: string | null): number =>
       group?.leave(id, instance) ?? ErrorCode.UNKNOWN_MEMBER_ID;

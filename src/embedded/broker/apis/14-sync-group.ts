@@ -3,6 +3,7 @@ import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { syncError } from '../groups/group-member.ts';
 import { array, bytes, int16, int32, nullableString, since, string, struct } from '../wire-types.ts';
+import { groupFault } from './coordinated.ts';
 
 const request = struct({
   groupId: string,
@@ -31,8 +32,14 @@ export const syncGroup = defineApi(
   minVersion: 0,
   maxVersion: 5,
   flexibleFrom: 4,
-  async handle(req, { broker, version }) {
+  async handle(req, context) {
+    const { broker, version } = context;
     const { groupId, memberId, groupInstanceId, generationId, protocolType, protocolName, assignments } = req;
+    const fault = groupFault(context, groupId);
+    // What a coordinator loads is the generation before: the rebalance that this belongs to is lost, and begins anew.
+    if (fault === ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
+      return this.fail(req, ErrorCode.REBALANCE_IN_PROGRESS, version);
+    if (fault !== ErrorCode.NONE) return this.fail(req, fault, version);
     const group = broker.groups.get(groupId);
     if (group === undefined) return this.fail(req, ErrorCode.UNKNOWN_MEMBER_ID, version);
     const result = await group.sync(memberId, groupInstanceId, generationId, protocolType, protocolName, assignments);

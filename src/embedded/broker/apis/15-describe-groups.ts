@@ -3,6 +3,7 @@ import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import type { Group } from '../groups/group.ts';
 import { array, bool, bytes, int16, int32, nullableString, since, string, struct } from '../wire-types.ts';
+import { groupFault } from './coordinated.ts';
 
 const UNKNOWN_OPERATIONS = -2_147_483_648;
 
@@ -41,10 +42,12 @@ export const describeGroups = defineApi(
   minVersion: 0,
   maxVersion: 5,
   flexibleFrom: 5,
-  handle: ({ groups }, { broker }) => ({
+  handle: ({ groups }, context) => ({
     throttleTimeMs: 0,
     groups: groups.map((groupId) => {
-      const group = broker.groups.get(groupId);
+      const fault = groupFault(context, groupId);
+      if (fault !== ErrorCode.NONE) return dead(groupId, fault);
+      const group = context.broker.groups.get(groupId);
       return group === undefined ? dead(groupId, ErrorCode.NONE) : describe(group);
     }),
   }),
@@ -92,7 +95,7 @@ function dead(groupId: string, errorCode: number) {
   return {
     errorCode,
     groupId,
-    state: 'Dead',
+    state: errorCode === ErrorCode.NONE ? 'Dead' : '',
     protocolType: '',
     protocolData: '',
     members,

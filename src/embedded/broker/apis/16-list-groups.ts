@@ -1,7 +1,8 @@
-/** ListGroups v0 to v4. v3 is flexible, v4 filters by state. */
+/** ListGroups v0 to v4: those that this node coordinates. v3 is flexible, v4 filters by state. */
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { array, int16, int32, since, string, struct } from '../wire-types.ts';
+import { groupFault } from './coordinated.ts';
 
 const request = struct({ states: since(4, array(string), []) });
 
@@ -20,10 +21,13 @@ export const listGroups = defineApi(
   minVersion: 0,
   maxVersion: 4,
   flexibleFrom: 3,
-  handle: ({ states }, { broker }) => ({
+  handle: ({ states }, context) => ({
     throttleTimeMs: 0,
-    errorCode: ErrorCode.NONE,
-    groups: [...broker.groups.all()]
+    errorCode: context.broker.cluster.isLoadingGroups(context.node)
+      ? ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+      : (ErrorCode.NONE as number),
+    groups: [...context.broker.groups.all()]
+      .filter(({ groupId }) => groupFault(context, groupId) === ErrorCode.NONE)
       .filter(
         ({ state }) => states.length === 0 || states.some((wanted) => wanted.toLowerCase() === state.toLowerCase()),
       )

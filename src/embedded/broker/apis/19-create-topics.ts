@@ -1,10 +1,9 @@
 /**
- * CreateTopics v0 to v7. One replica: a factor above 1 is refused, as Apache Kafka with one broker does. v5 is flexible and
- * answers with what was made (KIP-525), v7 with topic ids.
+ * CreateTopics v0 to v7. Every node has every partition: a replication factor up to their number is taken, and the answer
+ * says their number. v5 is flexible and answers with what was made (KIP-525), v7 with topic ids.
  */
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi, type RequestContext } from '../api.ts';
-import { NODE_ID } from '../embedded-broker.ts';
 import type { Topic } from '../topics.ts';
 import {
   array,
@@ -20,6 +19,7 @@ import {
   uuid,
   type ValueOf,
 } from '../wire-types.ts';
+import { assignmentFault, leadersOf } from './assignments.ts';
 import { configEntries } from './config-entries.ts';
 
 const NO_ID = '0'.repeat(32);
@@ -89,27 +89,38 @@ function create(wanted: ValueOf<typeof newTopic>, validateOnly: boolean, { broke
   const count = assignments.length > 0 ? assignments.length : partitions === -1 ? broker.defaultPartitions : partitions;
   const fault = broker.topics.shapeFault(count, configs);
   if (fault !== undefined) return refused(name, fault.errorCode, fault.message);
-  if (assignments.some(({ brokers }) => brokers.length !== 1 || brokers[0] !== NODE_ID))
-    return refused(name, ErrorCode.INVALID_REPLICA_ASSIGNMENT, `The only broker is ${NODE_ID}.`);
-  if (assignments.length === 0 && replicationFactor !== -1 && replicationFactor !== 1) {
+  const { nodeIds } = broker.cluster.view;
+  const leaders = leadersOf(
+    assignments.toSorted((a, b) => a.partition - b.partition).map(({ brokers }) => brokers),
+    nodeIds,
+  );
+  const isConsecutive = assignments.every(({ partition }) => partition < count);
+  if (
+    leaders === undefined ||
+    !isConsecutive ||
+    new Set(assignments.map((one) => one.partition)).size < assignments.length
+  )
+    return refused(name, ErrorCode.INVALID_REPLICA_ASSIGNMENT, assignmentFault(nodeIds));
+  if (assignments.length === 0 && replicationFactor !== -1 && !nodeIds.includes(replicationFactor)) {
     return refused(
       name,
       ErrorCode.INVALID_REPLICATION_FACTOR,
-      `Unable to replicate the partition ${replicationFactor} time(s): The target replication factor of ${replicationFactor} cannot be reached because only 1 broker(s) are registered.`,
+      `Unable to replicate the partition ${replicationFactor} time(s): The target replication factor of ${replicationFactor} cannot be reached because only ${nodeIds.length} broker(s) are registered.`,
     );
   }
-  if (validateOnly) return { ...refused(name, ErrorCode.NONE, null), partitions: count, replicationFactor: 1 };
-  return created(broker.topics.create(name, count, configs));
+  const replicas = nodeIds.length;
+  if (validateOnly) return { ...refused(name, ErrorCode.NONE, null), partitions: count, replicationFactor: replicas };
+  return created(broker.topics.create(name, count, configs, leaders), replicas);
 }
 
-function created(topic: Topic) {
+function created(topic: Topic, replicationFactor: number) {
   return {
     name: topic.name,
     topicId: topic.id,
     errorCode: ErrorCode.NONE as number,
     errorMessage: null as string | null,
     partitions: topic.partitions.length,
-    replicationFactor: 1,
+    replicationFactor,
     configs: configEntries(topic.config) as ReturnType<typeof configEntries> | null,
   };
 }

@@ -1,6 +1,8 @@
 /** InitProducerId v0 to v4. v2 is flexible, v3 says who the producer was (KIP-360), v4 may answer PRODUCER_FENCED. */
+import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { int16, int32, int64, nullableString, since, struct } from '../wire-types.ts';
+import { transactionFault } from './coordinated.ts';
 import { fencedAs } from './fenced.ts';
 
 const request = struct({
@@ -21,7 +23,11 @@ export const initProducerId = defineApi(
   minVersion: 0,
   maxVersion: 4,
   flexibleFrom: 2,
-  handle({ transactionalId, timeoutMs, producerId, producerEpoch }, { broker, version }) {
+  handle(req, context) {
+    const { transactionalId, timeoutMs, producerId, producerEpoch } = req;
+    const { broker, version } = context;
+    const fault = transactionFault(context, transactionalId);
+    if (fault !== ErrorCode.NONE) return this.fail(req, fault, version);
     const result = broker.transactions.initProducerId(transactionalId, timeoutMs, producerId, producerEpoch);
     return { throttleTimeMs: 0, ...result, errorCode: fencedAs(result.errorCode, version >= 4) };
   },

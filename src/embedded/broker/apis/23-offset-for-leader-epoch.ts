@@ -1,8 +1,9 @@
-/** OffsetForLeaderEpoch v2 to v4: there has been one leader, of epoch 0. v4 is flexible. */
+/** OffsetForLeaderEpoch v2 to v4: where the records of an epoch end, for readers that may have read what was lost. v4 is flexible. */
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { array, int16, int32, int64, since, string, struct } from '../wire-types.ts';
 import { eachPartition } from './each-partition.ts';
+import { ledPartition } from './led-partition.ts';
 
 const request = struct({
   replicaId: since(3, int32, -2),
@@ -35,15 +36,13 @@ export const offsetForLeaderEpoch = defineApi(
   minVersion: 2,
   maxVersion: 4,
   flexibleFrom: 4,
-  handle: ({ topics }, { broker }) => ({
+  handle: ({ topics }, context) => ({
     throttleTimeMs: 0,
     topics: eachPartition(topics, ({ partition, currentLeaderEpoch, leaderEpoch }, name) => {
-      const log = broker.topics.log(name, partition);
-      if (log === undefined) return result(partition, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, UNDEFINED, UNDEFINED);
-      if (currentLeaderEpoch > 0) return result(partition, ErrorCode.UNKNOWN_LEADER_EPOCH, UNDEFINED, UNDEFINED);
-      return leaderEpoch === 0
-        ? result(partition, ErrorCode.NONE, 0, log.endOffset)
-        : result(partition, ErrorCode.NONE, UNDEFINED, UNDEFINED);
+      const log = ledPartition(context, name, partition, currentLeaderEpoch);
+      if (typeof log === 'number') return result(partition, log, UNDEFINED, UNDEFINED);
+      const { epoch, endOffset } = log.endOfEpoch(leaderEpoch);
+      return result(partition, ErrorCode.NONE, epoch, endOffset);
     }),
   }),
   fail: ({ topics }, errorCode) => ({

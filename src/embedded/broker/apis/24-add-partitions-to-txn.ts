@@ -2,6 +2,7 @@
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { array, int16, int32, int64, string, struct } from '../wire-types.ts';
+import { transactionFault } from './coordinated.ts';
 import { eachPartition } from './each-partition.ts';
 import { fencedAs } from './fenced.ts';
 
@@ -26,7 +27,8 @@ export const addPartitionsToTxn = defineApi(
   minVersion: 0,
   maxVersion: 3,
   flexibleFrom: 3,
-  handle(req, { broker, version }) {
+  handle(req, context) {
+    const { broker, version } = context;
     const { transactionalId, producerId, producerEpoch, topics } = req;
     const isKnown = (name: string, partition: number): boolean => broker.topics.log(name, partition) !== undefined;
     if (!topics.every(({ name, partitions }) => partitions.every((partition) => isKnown(name, partition)))) {
@@ -43,7 +45,9 @@ export const addPartitionsToTxn = defineApi(
     const partitions = topics.flatMap(({ name, partitions: list }) =>
       list.map((partition) => ({ topic: name, partition })),
     );
-    const errorCode = broker.transactions.addPartitions(transactionalId, producerId, producerEpoch, partitions);
+    const errorCode =
+      transactionFault(context, transactionalId) ||
+      broker.transactions.addPartitions(transactionalId, producerId, producerEpoch, partitions);
     return this.fail(req, fencedAs(errorCode, version >= 2), version);
   },
   fail: ({ topics }, errorCode) => ({

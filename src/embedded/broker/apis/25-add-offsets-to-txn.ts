@@ -1,6 +1,7 @@
 /** AddOffsetsToTxn v0 to v3: a group's positions become part of the transaction. v3 is flexible. */
 import { defineApi } from '../api.ts';
 import { int16, int32, int64, string, struct } from '../wire-types.ts';
+import { transactionFault } from './coordinated.ts';
 import { fencedAs } from './fenced.ts';
 
 const request = struct({ transactionalId: string, producerId: int64, producerEpoch: int16, groupId: string });
@@ -16,9 +17,11 @@ export const addOffsetsToTxn = defineApi(
   minVersion: 0,
   maxVersion: 3,
   flexibleFrom: 3,
-  handle({ transactionalId, producerId, producerEpoch, groupId }, { broker, version }) {
-    const errorCode = broker.transactions.addGroup(transactionalId, producerId, producerEpoch, groupId);
-    return { throttleTimeMs: 0, errorCode: fencedAs(errorCode, version >= 2) };
+  handle({ transactionalId, producerId, producerEpoch, groupId }, context) {
+    const errorCode =
+      transactionFault(context, transactionalId) ||
+      context.broker.transactions.addGroup(transactionalId, producerId, producerEpoch, groupId);
+    return { throttleTimeMs: 0, errorCode: fencedAs(errorCode, context.version >= 2) };
   },
   fail: (_request, errorCode) => ({ throttleTimeMs: 0, errorCode }),
 });

@@ -3,6 +3,7 @@ import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { array, int16, int32, int64, nullableString, since, string, struct } from '../wire-types.ts';
 import { MAX_METADATA_BYTES } from './08-offset-commit.ts';
+import { groupFault } from './coordinated.ts';
 import { eachPartition } from './each-partition.ts';
 import { fencedAs } from './fenced.ts';
 
@@ -38,14 +39,15 @@ export const txnOffsetCommit = defineApi(
   minVersion: 0,
   maxVersion: 3,
   flexibleFrom: 3,
-  handle(req, { broker, version }) {
+  handle(req, context) {
+    const { broker, version } = context;
     const { transactionalId, groupId, producerId, producerEpoch, generationId, memberId, groupInstanceId, topics } =
       req;
     // Clients before KIP-447 name no member: their transaction id is what fences them.
     const anonymous = generationId < 0 && memberId === '' && groupInstanceId === null;
-    const fault = anonymous
-      ? ErrorCode.NONE
-      : broker.groups.commitFault(groupId, memberId, groupInstanceId, generationId);
+    const fault =
+      groupFault(context, groupId) ||
+      (anonymous ? ErrorCode.NONE : broker.groups.commitFault(groupId, memberId, groupInstanceId, generationId));
     if (fault !== ErrorCode.NONE) return this.fail(req, fault, version);
     const commits = topics.flatMap(({ name, partitions }) => partitions.map((at) => ({ topic: name, ...at })));
     if (commits.some(({ topic, partition }) => broker.topics.log(topic, partition) === undefined))

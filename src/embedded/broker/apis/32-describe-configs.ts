@@ -1,7 +1,6 @@
 /** DescribeConfigs v0 to v4: topics', and a few of the broker's. v1 has sources, v3 documentation (empty here), v4 is flexible. */
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi, type RequestContext } from '../api.ts';
-import { NODE_ID } from '../embedded-broker.ts';
 import {
   array,
   bool,
@@ -74,10 +73,10 @@ export const describeConfigs = defineApi(
   }),
 });
 
-function describe(one: ValueOf<typeof resource>, includeSynonyms: boolean, { broker }: RequestContext) {
+function describe(one: ValueOf<typeof resource>, includeSynonyms: boolean, { broker, node }: RequestContext) {
   if (one.resourceType === BROKER_RESOURCE) {
-    if (one.name !== '' && one.name !== String(NODE_ID))
-      return refused(one, ErrorCode.INVALID_REQUEST, `Unexpected broker id, expected ${NODE_ID}`);
+    if (one.name !== '' && one.name !== String(node))
+      return refused(one, ErrorCode.INVALID_REQUEST, `Unexpected broker id, expected ${node}`);
     return {
       ...refused(one, ErrorCode.NONE, null),
       configs: brokerEntries(broker.autoCreatesTopics, broker.defaultPartitions),

@@ -2,6 +2,7 @@
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import { array, bool, int16, int32, nullableArray, nullableString, string, struct } from '../wire-types.ts';
+import { assignmentFault, leadersOf } from './assignments.ts';
 
 const request = struct({
   topics: array(struct({ name: string, count: int32, assignments: nullableArray(struct({ brokers: array(int32) })) })),
@@ -25,7 +26,7 @@ export const createPartitions = defineApi(
   flexibleFrom: 2,
   handle: ({ topics, validateOnly }, { broker }) => ({
     throttleTimeMs: 0,
-    results: topics.map(({ name, count }) => {
+    results: topics.map(({ name, count, assignments }) => {
       const topic = broker.topics.get(name);
       if (topic === undefined)
         return { name, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION as number, errorMessage: null };
@@ -36,7 +37,11 @@ export const createPartitions = defineApi(
       }
       const fault = broker.topics.roomFault(count - now);
       if (fault !== undefined) return { name, errorCode: fault.errorCode, errorMessage: fault.message };
-      if (!validateOnly) broker.topics.addPartitions(topic, count);
+      const { nodeIds } = broker.cluster.view;
+      const leaders = leadersOf(assignments?.map(({ brokers }) => brokers) ?? [], nodeIds);
+      if (leaders === undefined || (assignments !== null && assignments.length !== count - now))
+        return { name, errorCode: ErrorCode.INVALID_REPLICA_ASSIGNMENT, errorMessage: assignmentFault(nodeIds) };
+      if (!validateOnly) broker.topics.addPartitions(topic, count, leaders);
       return { name, errorCode: ErrorCode.NONE, errorMessage: null };
     }),
   }),

@@ -1,6 +1,7 @@
 /** DeleteGroups v0 to v2: empty ones only. v2 is flexible. */
 import { defineApi } from '../api.ts';
 import { array, int16, int32, string, struct } from '../wire-types.ts';
+import { groupFault } from './coordinated.ts';
 
 const request = struct({ groups: array(string) });
 
@@ -15,9 +16,12 @@ export const deleteGroups = defineApi(
   minVersion: 0,
   maxVersion: 2,
   flexibleFrom: 2,
-  handle: ({ groups }, { broker }) => ({
+  handle: ({ groups }, context) => ({
     throttleTimeMs: 0,
-    results: groups.map((groupId) => ({ groupId, errorCode: broker.groups.delete(groupId) })),
+    results: groups.map((groupId) => ({
+      groupId,
+      errorCode: groupFault(context, groupId) || context.broker.groups.delete(groupId),
+    })),
   }),
   fail: ({ groups }, errorCode) => ({
     throttleTimeMs: 0,

@@ -3,6 +3,7 @@ import { decodeSubscription, ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
 import type { Group } from '../groups/group.ts';
 import { array, int16, int32, string, struct } from '../wire-types.ts';
+import { groupFault } from './coordinated.ts';
 import { eachPartition } from './each-partition.ts';
 
 const request = struct({
@@ -25,8 +26,11 @@ export const offsetDelete = defineApi(
   minVersion: 0,
   maxVersion: 0,
   flexibleFrom: Number.POSITIVE_INFINITY,
-  handle(req, { broker, version }) {
+  handle(req, context) {
+    const { broker, version } = context;
     const { groupId, topics } = req;
+    const fault = groupFault(context, groupId);
+    if (fault !== ErrorCode.NONE) return this.fail(req, fault, version);
     const group = broker.groups.get(groupId);
     if (group === undefined) return this.fail(req, ErrorCode.GROUP_ID_NOT_FOUND, version);
     const inUse = subscribedTopics(group);

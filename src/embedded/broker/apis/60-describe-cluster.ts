@@ -1,7 +1,6 @@
 /** DescribeCluster v0 and v1, both flexible. */
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi } from '../api.ts';
-import { NODE_ID } from '../embedded-broker.ts';
 import { array, bool, int8, int16, int32, nullableString, since, string, struct } from '../wire-types.ts';
 
 const UNKNOWN_OPERATIONS = -2_147_483_648;
@@ -28,10 +27,10 @@ export const describeCluster = defineApi(
   minVersion: 0,
   maxVersion: 1,
   flexibleFrom: 0,
-  handle(req, { broker, version }) {
-    const { clusterId, advertisedHost, port } = broker;
-    const brokers = [{ nodeId: NODE_ID, host: advertisedHost, port, rack: null }];
-    return { ...this.fail(req, ErrorCode.NONE, version), clusterId, controllerId: NODE_ID, brokers };
+  handle(req, { broker, node, version }) {
+    const { liveNodes, controllerId } = broker.cluster.imageFor(node);
+    const brokers = liveNodes.map((nodeId) => ({ nodeId, ...broker.addressOf(nodeId), rack: null }));
+    return { ...this.fail(req, ErrorCode.NONE, version), clusterId: broker.clusterId, controllerId, brokers };
   },
   fail: (_request, errorCode) => ({
     throttleTimeMs: 0,

@@ -46,12 +46,29 @@ export class GroupCoordinator {
       initialRebalanceDelayMs: options.initialRebalanceDelayMs,
       save: (group) => store.set(GROUP + group.groupId, group.stored()),
     };
-    for (const [groupId, stored] of store.entries<StoredGroup>(GROUP))
-      this.#groups.set(groupId, Group.restore(groupId, stored, this.#groupOptions));
     for (const [key, committed] of store.entries<CommittedOffset>(OFFSET)) {
       const [groupId, topic, partition] = JSON.parse(key) as [string, string, number];
       this.#offsetsOf(groupId).set(partitionId(topic, partition), committed);
     }
+    for (const [groupId] of store.entries<StoredGroup>(GROUP)) this.load(groupId);
+    for (const groupId of this.#offsets.keys()) this.load(groupId);
+  }
+
+  /**
+   * A node becomes the group's coordinator: it goes on with what is stored, the last generation that was complete, and the
+   * members have a whole session from now on. Who was joining is not known any more.
+   */
+  load(groupId: string): void {
+    if (this.#groups.has(groupId)) return;
+    const stored = this.#store.get<StoredGroup>(GROUP + groupId);
+    if (stored !== undefined) this.#groups.set(groupId, Group.restore(groupId, stored, this.#groupOptions));
+    else if ((this.#offsets.get(groupId)?.size ?? 0) > 0) this.#create(groupId);
+  }
+
+  /** Nobody coordinates the group: whoever waits is answered NOT_COORDINATOR, sessions rest. */
+  unload(groupId: string): void {
+    this.#groups.get(groupId)?.close();
+    this.#groups.delete(groupId);
   }
 
   get(groupId: string): Group | undefined {

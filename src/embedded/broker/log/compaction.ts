@@ -11,15 +11,15 @@ import type { Segment } from './segment.ts';
 
 const HEADER_BYTES = 61;
 
+/** @param log of the segments: what is not decided, or not replicated, is left alone */
 export function compacted(
   segments: readonly Segment[],
-  producers: ProducerStates,
+  { producers, lastStableOffset }: { readonly producers: ProducerStates; readonly lastStableOffset: number },
   config: TopicConfig,
   nowMs: number,
 ): Segment[] {
-  const undecided = producers.firstUndecided ?? Number.POSITIVE_INFINITY;
   const youngest = nowMs - config.number('min.compaction.lag.ms');
-  const cleanable = segments.filter((s) => s.endOffset <= undecided && s.maxTimestamp <= youngest);
+  const cleanable = segments.filter((s) => s.endOffset <= lastStableOffset && s.maxTimestamp <= youngest);
   const aborted = producers.aborted(0, Number.POSITIVE_INFINITY);
   const isAborted = (batch: RecordBatch): boolean =>
     batch.isTransactional &&

@@ -1,20 +1,16 @@
 /**
- * One partition: its segments, its ends, what it knows of producers and transactions. With a single replica everything
- * appended is committed, so the high watermark is the log's end. Mirrors `UnifiedLog`.
+ * One partition: its segments, its ends, its leaders, what it knows of producers and transactions. There is one log behind
+ * all nodes, so what is appended is replicated at once, and the high watermark is the log's end unless a test holds it
+ * back. Mirrors `UnifiedLog`.
  */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import {
-  CorruptRecordError,
-  crc32c,
-  ErrorCode,
-  KafkaError,
-  RecordBatch,
-  RecordBatchBuilder,
-} from '../../../kafka/index.ts';
+import { crc32c, ErrorCode, KafkaError, RecordBatch, RecordBatchBuilder } from '../../../kafka/index.ts';
 import type { TopicConfig } from '../topic-config.ts';
 import { compacted } from './compaction.ts';
+import { type EpochEnd, LeaderEpochs, type Leadership } from './leader-epochs.ts';
 import { readProducers, writeProducers } from './producer-snapshot.ts';
 import { type AbortedTransaction, ProducerStates } from './producer-states.ts';
+import { hasNullKey, placeBatch, stampAppendTime, validatedBatch } from './record-set.ts';
 import { type BatchEntry, Segment, segmentOffsets } from './segment.ts';
 
 export interface AppendResult {
@@ -22,8 +18,17 @@ export interface AppendResult {
   readonly message: string | null;
   /** −1 where nothing was appended. */
   readonly baseOffset: number;
+  /** Of the batch, when it was a repetition as well; −1 as above. */
+  readonly lastOffset: number;
   /** −1 unless the topic stamps records itself. */
   readonly logAppendTimeMs: number;
+}
+
+/** A record that was looked for. */
+export interface FoundRecord {
+  readonly offset: number;
+  readonly timestamp: number;
+  readonly leaderEpoch: number;
 }
 
 export interface ReadResult {
@@ -37,11 +42,11 @@ export interface PartitionLogOptions {
   readonly partition: number;
   /** Undefined: in memory. */
   readonly folder: string | undefined;
+  readonly leadership: Leadership;
   config(): TopicConfig;
   nowMs(): number;
 }
 
-const LOG_APPEND_TIME = 0x08;
 const TRANSACTIONAL_CONTROL = 0x30;
 const PRODUCER_EXPIRATION_MS = 86_400_000;
 
@@ -53,6 +58,12 @@ export class PartitionLog {
   /** What is known of those who write here. */
   producers = new ProducerStates();
   readonly #options: PartitionLogOptions;
+  #leadership: Leadership;
+  readonly #epochs = new LeaderEpochs();
+  /** The log's end when the leader took over. */
+  #epochStart = 0;
+  /** Where the high watermark is held back; undefined: it follows the log's end. */
+  #heldAt: number | undefined;
   #segments: Segment[] = [];
   readonly #waiting = new Set<() => void>();
   /** Up to here compaction has been. */
@@ -60,6 +71,7 @@ export class PartitionLog {
 
   private constructor(options: PartitionLogOptions) {
     this.#options = options;
+    this.#leadership = options.leadership;
     this.topic = options.topic;
     this.partition = options.partition;
   }
@@ -88,6 +100,11 @@ export class PartitionLog {
     }
     if (log.#segments.length === 0) log.#segments.push(Segment.create(0, nowMs(), folder));
     log.startOffset = log.#segments[0]!.baseOffset;
+    log.producers.replicated(log.endOffset);
+    for (const { entry } of log.#entries()) log.#epochs.assign(entry.leaderEpoch, entry.baseOffset);
+    const { leader, epoch } = log.#leadership;
+    log.#leadership = { leader, epoch: Math.max(epoch, log.#epochs.latest?.epoch ?? 0) };
+    log.#beginEpoch();
     return log;
   }
 
@@ -95,9 +112,29 @@ export class PartitionLog {
     return this.#active.endOffset;
   }
 
+  get leadership(): Leadership {
+    return this.#leadership;
+  }
+
+  /** What lies before it is replicated; readers stop there. */
+  get highWatermark(): number {
+    return Math.min(this.#heldAt ?? this.endOffset, this.endOffset);
+  }
+
   /** Where readers of committed records stop: the first offset of the earliest open transaction. */
   get lastStableOffset(): number {
-    return Math.max(Math.min(this.producers.firstUndecided ?? this.endOffset, this.endOffset), this.startOffset);
+    const { highWatermark } = this;
+    return Math.max(Math.min(this.producers.firstUndecided ?? highWatermark, highWatermark), this.startOffset);
+  }
+
+  /** False where the high watermark is behind what the leader took over: it cannot say yet where the log ends. */
+  get knowsItsEnd(): boolean {
+    return this.highWatermark >= this.#epochStart;
+  }
+
+  /** The epoch of the first record that is there; of the leader where none is. */
+  get startEpoch(): number {
+    return this.#epochs.earliest?.epoch ?? -1;
   }
 
   get sizeBytes(): number {
@@ -108,7 +145,7 @@ export class PartitionLog {
   append(records: Buffer): AppendResult {
     let batch: RecordBatch;
     try {
-      batch = this.#validated(records);
+      batch = validatedBatch(records, this);
     } catch (error) {
       if (!(error instanceof KafkaError)) throw error;
       const unknown = error.code === 'MILLRACE_KAFKA_UNSUPPORTED_MESSAGE_FORMAT';
@@ -126,13 +163,15 @@ export class PartitionLog {
         errorCode: ErrorCode.NONE,
         message: null,
         baseOffset: verdict.baseOffset,
+        lastOffset: verdict.baseOffset + batch.lastOffset - batch.baseOffset,
         logAppendTimeMs: verdict.timestamp,
       };
     const bytes = Buffer.from(records);
     const logAppendTimeMs =
-      config.text('message.timestamp.type') === 'LogAppendTime' ? stamp(bytes, this.#options.nowMs()) : -1;
+      config.text('message.timestamp.type') === 'LogAppendTime' ? stampAppendTime(bytes, this.#options.nowMs()) : -1;
     const baseOffset = this.#write(bytes);
-    return { errorCode: ErrorCode.NONE, message: null, baseOffset, logAppendTimeMs };
+    const lastOffset = this.endOffset - 1;
+    return { errorCode: ErrorCode.NONE, message: null, baseOffset, lastOffset, logAppendTimeMs };
   }
 
   /** Ends a producer's transaction here with a marker. */
@@ -173,44 +212,76 @@ export class PartitionLog {
     return { batches, sizeBytes, aborted: readCommitted ? this.producers.aborted(offset, end) : [] };
   }
 
-  /** Bytes that can be read from `offset` on. */
-  availableBytes(offset: number, limit: number): number {
-    let bytes = 0;
-    for (let s = this.#segmentOf(offset); s < this.#segments.length; s++) {
-      const { entries } = this.#segments[s]!;
-      for (let i = this.#segments[s]!.indexOf(offset); i < entries.length; i++) {
-        if (entries[i]!.baseOffset >= limit) return bytes;
-        bytes += entries[i]!.sizeBytes;
-      }
-    }
-    return bytes;
-  }
-
   /** The first record whose timestamp is `timestamp` or later; undefined where there is none. */
-  offsetFor(timestamp: number): { readonly offset: number; readonly timestamp: number } | undefined {
+  offsetFor(timestamp: number): FoundRecord | undefined {
     for (const { segment, entry } of this.#entries()) {
       if (entry.maxTimestamp < timestamp || entry.lastOffset < this.startOffset) continue;
       const cursor = segment.batch(entry).records();
       while (cursor.next()) {
         if (cursor.timestamp >= timestamp && cursor.offset >= this.startOffset)
-          return { offset: cursor.offset, timestamp: cursor.timestamp };
+          return { offset: cursor.offset, timestamp: cursor.timestamp, leaderEpoch: entry.leaderEpoch };
       }
     }
     return undefined;
   }
 
   /** The record with the highest timestamp (KIP-734). */
-  maxTimestamp(): { readonly offset: number; readonly timestamp: number } | undefined {
+  maxTimestamp(): FoundRecord | undefined {
     let best: BatchEntry | undefined;
     for (const { entry } of this.#entries())
       if (best === undefined || entry.maxTimestamp > best.maxTimestamp) best = entry;
     return best === undefined ? undefined : this.offsetFor(best.maxTimestamp);
   }
 
-  /** Records before `offset` are gone; whole segments are deleted. */
+  /** Where the records of an epoch and those before it end. */
+  endOfEpoch(epoch: number): EpochEnd {
+    return this.#epochs.endOf(epoch, this.endOffset);
+  }
+
+  /** Another leader, the same anew, or none (−1): a new epoch. What waits here is judged again. */
+  lead(leader: number): void {
+    this.#leadership = { leader, epoch: this.#leadership.epoch + 1 };
+    this.#beginEpoch();
+    this.changed();
+  }
+
+  /** From now on nothing more that is appended counts as replicated. */
+  holdHighWatermark(): void {
+    this.#heldAt ??= this.highWatermark;
+  }
+
+  releaseHighWatermark(): void {
+    this.#heldAt = undefined;
+    this.producers.replicated(this.highWatermark);
+    this.changed();
+  }
+
+  /**
+   * The log ends at `offset`, as after the election of a replica that had no more; a batch that reaches beyond is lost whole.
+   * Nothing where the log ends before; never before its start.
+   */
+  truncateTo(offset: number): void {
+    const end = Math.max(offset, this.startOffset);
+    if (end >= this.endOffset) return;
+    while (this.#segments.length > 1 && this.#active.baseOffset >= end) this.#segments.pop()!.remove();
+    this.#active.truncateTo(end);
+    const rebuilt = new ProducerStates();
+    for (const { segment, entry } of this.#entries()) rebuilt.record(segment.batch(entry));
+    this.producers.endsAt(this.endOffset, rebuilt);
+    if (this.endOffset < end) this.#segments.push(Segment.create(end, this.#options.nowMs(), this.#options.folder));
+    this.#epochs.endsAt(end);
+    if (this.#heldAt !== undefined) this.#heldAt = this.highWatermark;
+    this.#cleanedTo = Math.min(this.#cleanedTo, end);
+    // One that tells of more than the log has would not be believed.
+    this.#keepProducers();
+    this.changed();
+  }
+
+  /** Records before `offset` are gone, replicated ones only; whole segments are deleted. */
   deleteRecords(offset: number): void {
-    this.startOffset = Math.max(this.startOffset, Math.min(offset, this.endOffset));
+    this.startOffset = Math.max(this.startOffset, Math.min(offset, this.highWatermark));
     this.producers.startsAt(this.startOffset);
+    this.#epochs.startsAt(this.startOffset);
     const mayGo = (): boolean => this.#segments.length > 1 && this.#segments[1]!.baseOffset <= this.startOffset;
     if (mayGo()) this.#keepProducers();
     while (mayGo()) this.#segments.shift()!.remove();
@@ -222,16 +293,17 @@ export class PartitionLog {
     this.producers.expire(this.#options.nowMs() - PRODUCER_EXPIRATION_MS);
     if (!config.text('cleanup.policy').split(',').includes('delete')) return;
     const retentionMs = config.number('retention.ms');
+    const retentionBytes = config.number('retention.bytes');
     const oldest = this.#options.nowMs() - retentionMs;
     const isOld = (segment: Segment): boolean =>
-      retentionMs >= 0 && segment.entries.length > 0 && segment.maxTimestamp < oldest;
+      retentionMs >= 0 && segment.maxTimestamp < oldest && (segment.entries.length > 0 || segment !== this.#active);
+    const isTooMuch = (): boolean =>
+      retentionBytes >= 0 && this.sizeBytes - this.#segments[0]!.sizeBytes >= retentionBytes;
     if (this.#segments.length === 1 && isOld(this.#active)) this.#roll();
-    while (this.#segments.length > 1 && isOld(this.#segments[0]!)) this.deleteRecords(this.#segments[1]!.baseOffset);
-    const retentionBytes = config.number('retention.bytes');
     while (
-      retentionBytes >= 0 &&
       this.#segments.length > 1 &&
-      this.sizeBytes - this.#segments[0]!.sizeBytes >= retentionBytes
+      this.#segments[1]!.baseOffset <= this.highWatermark &&
+      (isOld(this.#segments[0]!) || isTooMuch())
     )
       this.deleteRecords(this.#segments[1]!.baseOffset);
   }
@@ -250,7 +322,7 @@ export class PartitionLog {
     const total = closed.reduce((sum, segment) => sum + segment.sizeBytes, 0);
     if (dirtyBytes === 0 || (!force && dirtyBytes / total < config.number('min.cleanable.dirty.ratio'))) return;
     this.#keepProducers();
-    this.#segments = [...compacted(closed, this.producers, config, this.#options.nowMs()), this.#active];
+    this.#segments = [...compacted(closed, this, config, this.#options.nowMs()), this.#active];
     this.#cleanedTo = this.#active.baseOffset;
   }
 
@@ -281,19 +353,13 @@ export class PartitionLog {
     return this.#segments.at(-1)!;
   }
 
-  #validated(records: Buffer): RecordBatch {
-    if (records.length < 17) throw new CorruptRecordError(`${records.length} bytes`, this);
-    const batch = new RecordBatch(records, 0, this);
-    if (batch.sizeBytes !== records.length) throw new CorruptRecordError('more than one batch, or one cut off', this);
-    if (batch.isControl) throw new CorruptRecordError('a control batch from a client', this);
-    if (batch.recordCount !== batch.lastOffset - batch.baseOffset + 1 || batch.recordCount === 0)
-      throw new CorruptRecordError('record count and offsets differ', this);
-    const cursor = batch.records();
-    while (cursor.next());
-    return batch;
+  #beginEpoch(): void {
+    if (this.#leadership.leader < 0) return;
+    this.#epochStart = this.endOffset;
+    this.#epochs.assign(this.#leadership.epoch, this.endOffset);
   }
 
-  /** To be called before batches go that tell of producers. */
+  /** To be called before batches go that tell of producers, and after the end has moved back. */
   #keepProducers(): void {
     const { folder } = this.#options;
     if (folder !== undefined) writeProducers(folder, { endOffset: this.endOffset, ...this.producers.snapshot() });
@@ -301,21 +367,14 @@ export class PartitionLog {
 
   /** @param bytes a batch, which this log owns from now on */
   #write(bytes: Buffer): number {
-    const config = this.#options.config();
-    const { sizeBytes, createdMs, entries } = this.#active;
-    const isFull = sizeBytes + bytes.length > config.number('segment.bytes');
-    // Age is told by the records' own time where they have one, as in Kafka.
-    const first = entries[0]?.maxTimestamp ?? -1;
-    const newest = Number(bytes.readBigInt64BE(35));
-    const ageMs = first >= 0 && newest >= 0 ? newest - first : this.#options.nowMs() - createdMs;
-    const isOld = ageMs > config.number('segment.ms');
-    if (entries.length > 0 && (isFull || isOld)) this.#roll();
+    if (this.#active.isFullFor(bytes, this.#options.config(), this.#options.nowMs())) this.#roll();
     const baseOffset = this.endOffset;
-    bytes.writeBigInt64BE(BigInt(baseOffset), 0);
-    bytes.writeInt32BE(0, 12);
+    placeBatch(bytes, baseOffset, this.#leadership.epoch);
+    this.#epochs.assign(this.#leadership.epoch, baseOffset);
     const batch = new RecordBatch(bytes, 0, this, { checkCrc: false });
     this.#active.append(batch, bytes);
     this.producers.record(batch);
+    this.producers.replicated(this.highWatermark);
     this.changed();
     return baseOffset;
   }
@@ -336,19 +395,5 @@ export class PartitionLog {
 }
 
 function refused(errorCode: number, message: string | null): AppendResult {
-  return { errorCode, message, baseOffset: -1, logAppendTimeMs: -1 };
-}
-
-/** Gives every record of the batch this time. */
-function stamp(bytes: Buffer, nowMs: number): number {
-  bytes.writeInt16BE(bytes.readInt16BE(21) | LOG_APPEND_TIME, 21);
-  bytes.writeBigInt64BE(BigInt(nowMs), 35);
-  bytes.writeUInt32BE(crc32c(bytes, 21), 17);
-  return nowMs;
-}
-
-function hasNullKey(batch: RecordBatch): boolean {
-  const cursor = batch.records();
-  while (cursor.next()) if (cursor.keyLength < 0) return true;
-  return false;
+  return { errorCode, message, baseOffset: -1, lastOffset: -1, logAppendTimeMs: -1 };
 }

@@ -48,6 +48,8 @@ const refuse = (errorCode: number): SequenceVerdict => ({ kind: 'refuse', errorC
 export class ProducerStates {
   readonly #states = new Map<number, ProducerState>();
   #aborted: AbortedTransaction[] = [];
+  /** Transactions whose markers are not replicated yet: for readers they are open still. */
+  #unreplicated: { readonly firstOffset: number; readonly markerOffset: number }[] = [];
 
   /** May a producer's batch be appended? */
   check(batch: RecordBatch): SequenceVerdict {
@@ -93,16 +95,19 @@ export class ProducerStates {
     if (batch.isTransactional) state.transactionStart ??= baseOffset;
   }
 
-  /** The first offset of the earliest open transaction; undefined: all are decided. */
+  /** The first offset of the earliest open transaction; undefined: all are decided, and known to be by all replicas. */
   get firstUndecided(): number | undefined {
     let first: number | undefined;
     for (const { transactionStart } of this.#states.values())
       if (transactionStart !== undefined && (first === undefined || transactionStart < first)) first = transactionStart;
+    for (const { firstOffset } of this.#unreplicated) first = Math.min(first ?? firstOffset, firstOffset);
     return first;
   }
 
-  hasOpenTransaction(producerId: number): boolean {
-    return this.#states.get(producerId)?.transactionStart !== undefined;
+  /** All before `highWatermark` is replicated. */
+  replicated(highWatermark: number): void {
+    if (this.#unreplicated.length === 0) return;
+    this.#unreplicated = this.#unreplicated.filter(({ markerOffset }) => markerOffset >= highWatermark);
   }
 
   /** Aborted transactions with offsets in [from, to). */
@@ -113,6 +118,32 @@ export class ProducerStates {
   /** The log begins at `offset` now. Producers stay known, though their batches are gone, until they expire (KAFKA-7190). */
   startsAt(offset: number): void {
     this.#aborted = this.#aborted.filter(({ lastOffset }) => lastOffset >= offset);
+  }
+
+  /**
+   * The log ends at `offset` now. What was remembered of batches before it stays, since they may be deleted or compacted
+   * away; else the batches that are left tell. A transaction whose marker was cut off is open again.
+   *
+   * @param rebuilt from the batches that are left
+   */
+  endsAt(offset: number, rebuilt: ProducerStates): void {
+    for (const [producerId, state] of this.#states) {
+      const left = rebuilt.#states.get(producerId);
+      const batches = state.batches.filter((batch) => batch.baseOffset < offset);
+      const { transactionStart: start } = state;
+      const transactionStart = start !== undefined && start < offset ? start : left?.transactionStart;
+      if (batches.length > 0)
+        this.#states.set(producerId, {
+          ...state,
+          batches,
+          transactionStart,
+          lastTimestamp: left?.lastTimestamp ?? state.lastTimestamp,
+        });
+      else if (left !== undefined) this.#states.set(producerId, left);
+      else this.#states.delete(producerId);
+    }
+    this.#aborted = this.#aborted.filter(({ lastOffset }) => lastOffset < offset);
+    this.#unreplicated = this.#unreplicated.filter(({ markerOffset }) => markerOffset < offset);
   }
 
   /** All of it, as JSON: what the batches that are left in the log cannot tell any more. */
@@ -136,7 +167,9 @@ export class ProducerStates {
   #ended(state: ProducerState, batch: RecordBatch): void {
     const start = state.transactionStart;
     state.transactionStart = undefined;
-    if (start === undefined || !isAbort(batch)) return;
+    if (start === undefined) return;
+    this.#unreplicated.push({ firstOffset: start, markerOffset: batch.lastOffset });
+    if (!isAbort(batch)) return;
     this.#aborted.push({ producerId: batch.producerId, firstOffset: start, lastOffset: batch.lastOffset });
   }
 }

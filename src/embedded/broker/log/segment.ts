@@ -9,6 +9,8 @@ import { closeSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, rm
 import { join } from 'node:path';
 import { CorruptRecordError, RecordBatch } from '../../../kafka/index.ts';
 import { appendWhole } from '../storage.ts';
+import type { TopicConfig } from '../topic-config.ts';
+import { leaderEpochOf } from './record-set.ts';
 
 /** What is remembered of a batch. */
 export interface BatchEntry {
@@ -18,6 +20,7 @@ export interface BatchEntry {
   readonly position: number;
   readonly sizeBytes: number;
   readonly maxTimestamp: number;
+  readonly leaderEpoch: number;
 }
 
 /** Where a segment's bytes are. */
@@ -26,6 +29,8 @@ interface SegmentBytes {
   append(bytes: Buffer): void;
   /** Whole batches, without a copy where they are in memory. */
   read(entries: readonly BatchEntry[]): readonly Buffer[];
+  /** Only the first `size` bytes stay: whole batches. */
+  truncate(size: number): void;
   close(): void;
   remove(): void;
 }
@@ -65,8 +70,8 @@ export class Segment {
   ): Segment {
     const bytes = new FileBytes(pathOf(folder, baseOffset));
     const segment = new Segment(baseOffset, nowMs, bytes, folder);
-    bytes.walk(isLast, (batch, position) => {
-      segment.#index(batch, position);
+    bytes.walk(isLast, (batch, position, leaderEpoch) => {
+      segment.#index(batch, position, leaderEpoch);
       visit(batch);
     });
     return segment;
@@ -82,10 +87,30 @@ export class Segment {
     return last === undefined ? this.baseOffset : last.lastOffset + 1;
   }
 
+  /** True where the next batch begins another segment: too many bytes, or too old. */
+  isFullFor(bytes: Buffer, config: TopicConfig, nowMs: number): boolean {
+    if (this.entries.length === 0) return false;
+    if (this.sizeBytes + bytes.length > config.number('segment.bytes')) return true;
+    // Age is told by the records' own time where they have one, as in Kafka.
+    const first = this.entries[0]!.maxTimestamp;
+    const newest = Number(bytes.readBigInt64BE(35));
+    const ageMs = first >= 0 && newest >= 0 ? newest - first : nowMs - this.createdMs;
+    return ageMs > config.number('segment.ms');
+  }
+
   append(batch: RecordBatch, bytes: Buffer): void {
     const position = this.#bytes.size;
     this.#bytes.append(bytes);
-    this.#index(batch, position);
+    this.#index(batch, position, leaderEpochOf(bytes));
+  }
+
+  /** Batches that reach to `offset` or behind it are gone. */
+  truncateTo(offset: number): void {
+    const kept = this.indexOf(offset);
+    if (kept === this.entries.length) return;
+    this.#bytes.truncate(this.entries[kept]!.position);
+    this.entries.length = kept;
+    this.maxTimestamp = this.entries.reduce((max, entry) => Math.max(max, entry.maxTimestamp), -1);
   }
 
   /** The first batch that reaches to `offset` or behind it, by its place in `entries`. */
@@ -137,9 +162,9 @@ export class Segment {
     this.#bytes.remove();
   }
 
-  #index(batch: RecordBatch, position: number): void {
+  #index(batch: RecordBatch, position: number, leaderEpoch: number): void {
     const { baseOffset, lastOffset, sizeBytes, maxTimestamp } = batch;
-    this.entries.push({ baseOffset, lastOffset, position, sizeBytes, maxTimestamp });
+    this.entries.push({ baseOffset, lastOffset, position, sizeBytes, maxTimestamp, leaderEpoch });
     if (maxTimestamp > this.maxTimestamp) this.maxTimestamp = maxTimestamp;
   }
 }
@@ -170,12 +195,19 @@ class MemoryBytes implements SegmentBytes {
     return entries.map(({ position }) => this.#batches.get(position)!);
   }
 
+  truncate(size: number): void {
+    for (const position of [...this.#batches.keys()]) if (position >= size) this.#batches.delete(position);
+    this.size = size;
+  }
+
   close(): void {}
 
   remove(): void {
     this.#batches.clear();
   }
 }
+
+type BatchVisitor = (batch: RecordBatch, position: number, leaderEpoch: number) => void;
 
 /** Bytes read at once while a file is walked. */
 const WALK_BYTES = 4 * 1024 * 1024;
@@ -204,8 +236,13 @@ class FileBytes implements SegmentBytes {
     return [this.#range(from, last.position + last.sizeBytes - from)];
   }
 
+  truncate(size: number): void {
+    ftruncateSync(this.#file, size);
+    this.size = size;
+  }
+
   /** Visits every batch; cuts the file behind the last good one where that is allowed. */
-  walk(mayCut: boolean, visit: (batch: RecordBatch, position: number) => void): void {
+  walk(mayCut: boolean, visit: BatchVisitor): void {
     let position = 0;
     try {
       while (position < this.size) {
@@ -218,8 +255,7 @@ class FileBytes implements SegmentBytes {
       }
     } catch (error) {
       if (!(error instanceof CorruptRecordError) || !mayCut) throw error;
-      ftruncateSync(this.#file, position);
-      this.size = position;
+      this.truncate(position);
     }
   }
 
@@ -245,12 +281,7 @@ class FileBytes implements SegmentBytes {
 }
 
 /** Visits the whole batches of a chunk, at least the first; returns the bytes walked. A damaged one throws when it is first. */
-function walkChunk(
-  chunk: Buffer,
-  checkCrc: boolean,
-  at: number,
-  visit: (batch: RecordBatch, position: number) => void,
-): number {
+function walkChunk(chunk: Buffer, checkCrc: boolean, at: number, visit: BatchVisitor): number {
   let walked = 0;
   while (chunk.length - walked >= HEADER_BYTES) {
     const sizeBytes = HEADER_BYTES + chunk.readInt32BE(walked + 8);
@@ -262,7 +293,7 @@ function walkChunk(
       if (walked === 0) throw error;
       break;
     }
-    visit(batch, at + walked);
+    visit(batch, at + walked, leaderEpochOf(chunk, walked));
     walked += sizeBytes;
   }
   return walked;
