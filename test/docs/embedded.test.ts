@@ -23,6 +23,30 @@ test('an order is written once, though the answer is lost', async () => {
 });
 // Example end
 
+// Cluster example begin
+test('what only the old leader had is lost when it dies, and nobody had been told of it', async () => {
+  const kafka = await startKafka({ nodes: 3, topics: ['orders'] });
+  const client = new Kafka({ brokers: kafka.brokers, logLevel: 0 });
+  const producer = client.producer({ retry: { retries: 20, initialRetryTime: 20 } });
+  await producer.connect();
+  await producer.send({ topic: 'orders', messages: [{ value: 'tea' }] });
+  // From here on the others have nothing of it.
+  const release = kafka.holdHighWatermark('orders', 0);
+  const sending = producer.send({ topic: 'orders', messages: [{ value: 'coffee' }] });
+  await expect.poll(() => kafka.describePartition('orders', 0).endOffset).toBe(2);
+  const { highWatermark } = kafka.describePartition('orders', 0);
+  kafka.moveLeader('orders', 0, 2, { truncateTo: highWatermark });
+  release();
+  await kafka.stopNode(1);
+  // The producer was not answered, so it sends again, to the new leader.
+  const [written] = await sending;
+  expect(written!.baseOffset).toBe('1');
+  expect(kafka.describePartition('orders', 0)).toMatchObject({ leader: 2, leaderEpoch: 1, highWatermark: 2 });
+  await producer.disconnect();
+  await kafka.close();
+});
+// Cluster example end
+
 test('a registry starts on it', async () => {
   const registry = await startRegistry({ kafka: { brokers: kafka.brokers } });
   expect(await (await fetch(`${registry.url}/subjects`)).json()).toEqual([]);
@@ -33,10 +57,25 @@ const page = readFileSync(join(import.meta.dirname, '../../docs/embedded.md'), '
 const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8');
 const strip = (text: string): string => text.replace(/\s+/g, ' ').trim();
 
-test('the example above is the page’s, and the README’s', () => {
-  const own = /\/\/ Example begin\n([\s\S]*?)\/\/ Example end/.exec(readFileSync(import.meta.filename, 'utf8'))![1]!;
+test('the examples above are the page’s, the first one the README’s', () => {
+  const source = readFileSync(import.meta.filename, 'utf8');
+  const own = /\/\/ Example begin\n([\s\S]*?)\/\/ Example end/.exec(source)![1]!;
+  const cluster = /\/\/ Cluster example begin\n([\s\S]*?)\/\/ Cluster example end/.exec(source)![1]!;
   expect(strip(page)).toContain(strip(own));
+  expect(strip(page)).toContain(strip(cluster));
   expect(strip(readme)).toContain(strip(own));
+});
+
+test('the page’s tables have every control and every kind of fault, and no other', () => {
+  const cells = [...page.matchAll(/^\| (`.*?) \| /gm)].map(([, cell]) => cell!);
+  const names = cells.flatMap((cell) => [...cell.matchAll(/`(\w+)\(/g)].map(([, name]) => name!));
+  const controls = Object.entries(Object.getOwnPropertyDescriptors(kafka))
+    .filter(([, { value }]) => typeof value === 'function')
+    .map(([name]) => name);
+  expect([...new Set(names)].sort()).toEqual(controls.sort());
+  const kinds = cells.flatMap((cell) => [...cell.matchAll(/kind: '([\w-]+)'/g)].map(([, kind]) => kind!));
+  const faults = readFileSync(join(import.meta.dirname, '../../src/embedded/broker/faults.ts'), 'utf8');
+  expect(kinds).toEqual([...faults.matchAll(/readonly kind: '([\w-]+)'/g)].map(([, kind]) => kind));
 });
 
 test('the page’s table has every API and version, and no other', () => {
