@@ -93,11 +93,9 @@ test('all nodes stopped: nobody answers; the first that starts has everything', 
   expect((await (await started.at(3)).fetch(0)).values).toEqual(['a']);
 });
 
-test('members of a group go on at the node that takes over', async () => {
-  const started = await start();
-  const groupId = 'g';
-  const home = kafka.coordinatorOf({ groupId });
-  const at = await started.raw(home);
+/** A group of one member, stable, whose session is 30 s; asks for its heartbeat at the coordinator of then. */
+async function joinGroup(started: TestCluster, groupId: string): Promise<() => Promise<number>> {
+  const at = await started.raw(kafka.coordinatorOf({ groupId }));
   const join = { groupId, sessionTimeoutMs: 30_000, rebalanceTimeoutMs: 30_000, groupInstanceId: null };
   const rest = { protocolType: 'test', protocols: [{ name: 'p', metadata: Buffer.from('m') }] };
   const { memberId } = await at.call('JoinGroup', 7, { ...join, ...rest, memberId: '' });
@@ -105,10 +103,47 @@ test('members of a group go on at the node that takes over', async () => {
   const member = { groupId, generationId, memberId, groupInstanceId: null };
   const assignments = [{ memberId, assignment: Buffer.from('all') }];
   await at.call('SyncGroup', 5, { ...member, protocolType: null, protocolName: null, assignments });
+  return async () =>
+    (await (await started.raw(kafka.coordinatorOf({ groupId }))).call('Heartbeat', 4, member)).errorCode;
+}
+
+test('members of a group go on at the node that takes over', async () => {
+  const heartbeat = await joinGroup(await start(), 'g');
+  const home = kafka.coordinatorOf({ groupId: 'g' });
   await kafka.stopNode(home);
-  const next = kafka.coordinatorOf({ groupId });
-  expect(next).not.toBe(home);
-  expect((await (await started.raw(next)).call('Heartbeat', 4, member)).errorCode).toBe(0);
+  expect(kafka.coordinatorOf({ groupId: 'g' })).not.toBe(home);
+  expect(await heartbeat()).toBe(0);
+});
+
+test('nobody’s session runs out while the coordinator is dead and not missed; no marker goes to a dead leader', async () => {
+  const started = await start();
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const heartbeat = await joinGroup(started, 'g');
+  const home = kafka.coordinatorOf({ groupId: 'g' });
+  // A transaction of another node with records and positions at the one that dies.
+  const transactionalId = ids.find((id) => kafka.coordinatorOf({ transactionalId: id }) !== home)!;
+  const coordinator = await started.raw(kafka.coordinatorOf({ transactionalId }));
+  const init = { transactionalId, timeoutMs: 60_000, producerId: -1, producerEpoch: -1 };
+  const { producerId, producerEpoch } = await coordinator.call('InitProducerId', 4, init);
+  const base = { transactionalId, producerId, producerEpoch };
+  kafka.moveLeader('t', 0, home);
+  await coordinator.call('AddPartitionsToTxn', 3, { ...base, topics: [{ name: 't', partitions: [0] }] });
+  await coordinator.call('AddOffsetsToTxn', 3, { ...base, groupId: 'g' });
+  const partitions = [{ partition: 0, offset: 7, leaderEpoch: -1, metadata: '' }];
+  const anonymous = { generationId: -1, memberId: '', groupInstanceId: null };
+  const commit = { ...base, ...anonymous, groupId: 'g', topics: [{ name: 't', partitions }] };
+  await (await started.raw(home)).call('TxnOffsetCommit', 3, commit);
+  await kafka.stopNode(home, { failoverMs: 40_000 });
+  expect((await coordinator.call('EndTxn', 3, { ...base, committed: true })).errorCode).toBe(0);
+  expect(kafka.describePartition('t', 0).endOffset).toBe(0);
+  vi.advanceTimersByTime(40_000);
+  expect(kafka.describePartition('t', 0).endOffset).toBe(1);
+  expect(await heartbeat()).toBe(0);
+  vi.advanceTimersByTime(31_000);
+  expect(await heartbeat()).toBe(25);
+  const fetch = { groupId: 'g', topics: [{ name: 't', partitions: [0] }], requireStable: true };
+  const answer = await (await started.raw(kafka.coordinatorOf({ groupId: 'g' }))).call('OffsetFetch', 7, fetch);
+  expect(answer.topics[0].partitions[0]).toMatchObject({ errorCode: 0, offset: 7 });
 });
 
 test('a node that dies is missed after a while only: until then the others name it', async () => {

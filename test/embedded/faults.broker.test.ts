@@ -138,3 +138,22 @@ test('something happens just before a request is done, or just after it and befo
   expect(await two.produce(['b'])).toMatchObject({ errorCode: 0, baseOffset: 0 });
   expect([endOffset(), kafka.describePartition('t', 0).leader]).toEqual([0, 1]);
 });
+
+test('what a test’s own function throws is the test’s to see, and the request goes on', async () => {
+  const seen: string[] = [];
+  const see = (error: Error) => void seen.push(error.message);
+  const others = process.listeners('unhandledRejection');
+  process.removeAllListeners('unhandledRejection');
+  process.on('unhandledRejection', see);
+  const fail = (): never => {
+    throw new Error('a mistake in the test');
+  };
+  kafka.inject({ api: 'Produce', action: { kind: 'run', run: fail } });
+  expect(await one.produce(['a'])).toMatchObject({ errorCode: 0 });
+  kafka.inject({ api: 'Produce', when: fail, action: { kind: 'drop' } });
+  expect(await one.produce(['b'])).toMatchObject({ errorCode: 0 });
+  await waitFor(() => seen.length === 2);
+  expect(new Set(seen)).toEqual(new Set(['a mistake in the test']));
+  process.off('unhandledRejection', see);
+  for (const other of others) process.on('unhandledRejection', other);
+});

@@ -57,9 +57,11 @@ export class Cluster {
   readonly #frozen = new Map<number, ClusterImage>();
   /** What waits for its coordinator to load it. */
   readonly #loading = new Map<string, { readonly of: Coordinated; readonly timer: NodeJS.Timeout }>();
-  /** Nodes that are stopped and not missed yet. */
-  readonly #failing = new Map<number, NodeJS.Timeout>();
   readonly #down = new Set<number>();
+  /** Of those, the ones that are not missed yet. */
+  readonly #failing = new Map<number, NodeJS.Timeout>();
+  /** Groups whose coordinator is down: nobody's sessions run out. */
+  readonly #resting = new Set<string>();
 
   constructor(nodes: number, parts: ClusterParts) {
     if (!Number.isInteger(nodes) || nodes < 1 || nodes > 100)
@@ -74,8 +76,9 @@ export class Cluster {
     return this.#frozen.get(node) ?? this.#current;
   }
 
-  isDown(node: number): boolean {
-    return this.#down.has(node);
+  /** True where there is such a node, and it was not stopped. */
+  isUp(node: number): boolean {
+    return this.view.nodeIds.includes(node) && !this.#down.has(node);
   }
 
   /** Why the node does not act as coordinator; NONE where it does. */
@@ -86,7 +89,7 @@ export class Cluster {
 
   /** True where some node acts as coordinator. */
   isCoordinated(of: Coordinated): boolean {
-    return this.view.coordinatorOf(of) !== NO_NODE && !this.#loading.has(keyOf(of));
+    return this.isUp(this.view.coordinatorOf(of)) && !this.#loading.has(keyOf(of));
   }
 
   /** True where the node is loading groups that it is to coordinate. */
@@ -117,7 +120,10 @@ export class Cluster {
     if (node !== NO_NODE) this.#mustLive(node);
     this.#stopLoading(of);
     // What waits there is answered NOT_COORDINATOR; the members of the last generation come along.
-    if (of.type === 'group') this.#parts.groups.unload(of.id);
+    if (of.type === 'group') {
+      this.#parts.groups.unload(of.id);
+      this.#resting.delete(of.id);
+    }
     this.view.moveCoordinator(of, node);
     if (node === NO_NODE) return;
     if (loadMs > 0) this.#loading.set(keyOf(of), { of, timer: setTimeout(() => this.#loaded(of), loadMs) });
@@ -129,6 +135,7 @@ export class Cluster {
     if (this.#down.has(node)) return;
     this.#down.add(node);
     const closed = this.#parts.listener(node).close();
+    this.#restGroups();
     if (failoverMs <= 0) this.#failOver(node);
     else
       this.#failing.set(
@@ -144,9 +151,10 @@ export class Cluster {
     await this.#parts.listen(node);
     this.#down.delete(node);
     clearTimeout(this.#failing.get(node));
-    // Back before it was missed: it has what it had.
-    if (this.#failing.delete(node)) return;
-    this.#reassign(() => this.view.start(node));
+    // Back before it was missed, it has what it had.
+    if (!this.#failing.delete(node)) this.view.start(node);
+    this.#wakeGroups();
+    this.#parts.transactions.resume();
     for (const topic of this.#parts.topics.all())
       this.#lead(
         topic.name,
@@ -189,6 +197,8 @@ export class Cluster {
   /** All nodes start: what nobody leads or coordinates has somebody again. */
   opened(): void {
     this.view.coordinateAll();
+    this.#resting.clear();
+    this.#restGroups();
     for (const topic of this.#parts.topics.all())
       for (const log of topic.partitions)
         if (!this.view.nodeIds.includes(log.leadership.leader))
@@ -197,7 +207,9 @@ export class Cluster {
 
   #loaded(of: Coordinated): void {
     this.#stopLoading(of);
-    if (of.type === 'group') this.#parts.groups.load(of.id);
+    if (of.type !== 'group') return;
+    this.#resting.add(of.id);
+    this.#wakeGroups();
   }
 
   #stopLoading(of: Coordinated): void {
@@ -208,10 +220,8 @@ export class Cluster {
   /** The stopped node is missed: the next one has what it had. */
   #failOver(node: number): void {
     this.#failing.delete(node);
-    let successor: number | undefined;
-    this.#reassign(() => {
-      successor = this.view.stop(node);
-    });
+    const successor = this.view.stop(node);
+    this.#wakeGroups();
     if (successor === undefined) return;
     for (const topic of this.#parts.topics.all())
       this.#lead(
@@ -221,17 +231,20 @@ export class Cluster {
       );
   }
 
-  /** Groups whose coordinator changes go on at the new one from what is stored. */
-  #reassign(change: () => void): void {
-    const groups = [...this.#parts.groups.all()].map(({ groupId }) => {
-      const of: Coordinated = { type: 'group', id: groupId };
-      return { of, before: this.view.coordinatorOf(of) };
-    });
-    change();
-    for (const { of, before } of groups) {
-      if (this.view.coordinatorOf(of) === before) continue;
-      this.#parts.groups.unload(of.id);
-      this.#parts.groups.load(of.id);
+  #restGroups(): void {
+    for (const { groupId } of [...this.#parts.groups.all()]) {
+      if (this.isUp(this.view.coordinatorOf({ type: 'group', id: groupId }))) continue;
+      this.#parts.groups.unload(groupId);
+      this.#resting.add(groupId);
+    }
+  }
+
+  /** Groups that have a coordinator again go on from what is stored. */
+  #wakeGroups(): void {
+    for (const groupId of [...this.#resting]) {
+      if (!this.isCoordinated({ type: 'group', id: groupId })) continue;
+      this.#resting.delete(groupId);
+      this.#parts.groups.load(groupId);
     }
   }
 
@@ -257,8 +270,7 @@ export class Cluster {
 
   #mustLive(node: number): void {
     this.#mustExist(node);
-    if (!this.view.isLive(node) || this.#down.has(node))
-      throw invalidArgument(`Node ${node} is stopped. Start it first, or name another.`);
+    if (!this.isUp(node)) throw invalidArgument(`Node ${node} is stopped. Start it first, or name another.`);
   }
 }
 

@@ -10,6 +10,7 @@ import { ErrorCode } from '../../kafka/index.ts';
 import type { AnyApi } from './api.ts';
 import { apiVersionsFallback, findApi } from './apis/index.ts';
 import type { EmbeddedBroker } from './embedded-broker.ts';
+import type { FaultAction, RequestSource } from './faults.ts';
 import { isStorageFault } from './storage.ts';
 import { FrameReader, FrameWriter, int16, int32, MalformedRequestError, nullableString } from './wire-types.ts';
 
@@ -147,12 +148,12 @@ export class Connection {
   ): Promise<void> {
     const { clientId, version } = head;
     const node = this.#node;
-    const fault = this.#broker.faults.meet(api.name, request, { clientId, version, node });
+    const fault = this.#metFault(api, request, { clientId, version, node });
     if (fault?.kind === 'drop') return;
     if (fault?.kind === 'disconnect') return this.close();
     if (fault?.kind === 'half-open' && fault.handled !== true) return this.#fallSilent();
     if (fault?.kind === 'delay-request') await this.#pause(fault.ms);
-    if (fault?.kind === 'run' && fault.when !== 'after') await fault.run();
+    if (fault?.kind === 'run' && fault.when !== 'after') await this.#run(fault.run);
     if (!this.isOpen) return;
     let response: unknown;
     if (fault?.kind === 'error') response = api.fail(request, fault.code, version);
@@ -168,7 +169,7 @@ export class Connection {
     }
     if (fault?.kind === 'lose-response') return this.close();
     if (fault?.kind === 'half-open') return this.#fallSilent();
-    if (fault?.kind === 'run' && fault.when === 'after') await fault.run();
+    if (fault?.kind === 'run' && fault.when === 'after') await this.#run(fault.run);
     if (fault?.kind === 'delay') await this.#pause(fault.ms);
     if (fault?.kind === 'throttle') response = { ...(response as object), throttleTimeMs: fault.ms };
     if (response === undefined || !this.isOpen) return;
@@ -178,6 +179,23 @@ export class Connection {
     if (api.key !== API_VERSIONS) writer.tags();
     api.response.write(writer, response);
     this.#write(writer.parts());
+  }
+
+  #metFault(api: AnyApi, request: unknown, source: RequestSource): FaultAction | undefined {
+    try {
+      return this.#broker.faults.meet(api.name, request, source);
+    } catch (error) {
+      surface(error);
+      return undefined;
+    }
+  }
+
+  async #run(run: () => void | Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      surface(error);
+    }
   }
 
   /** From now on nothing comes in and nothing goes out, and nobody is told. */
@@ -209,4 +227,9 @@ export class Connection {
     for (const part of parts) this.#socket.write(part);
     this.#socket.uncork();
   }
+}
+
+/** What a test's own function throws is the test's to see, not the client's: it becomes an unhandled rejection. */
+function surface(error: unknown): void {
+  void Promise.reject(error);
 }

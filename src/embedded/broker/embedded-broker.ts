@@ -116,7 +116,7 @@ export class EmbeddedBroker {
     const { dataDir } = this.#options;
     try {
       this.#open();
-      for (const node of this.cluster.view.nodeIds) if (!this.cluster.isDown(node)) await this.listen(node);
+      for (const node of this.cluster.view.nodeIds) if (this.cluster.isUp(node)) await this.listen(node);
     } catch (error) {
       await this.stop();
       throw dataDir !== undefined && isStorageFault(error) ? storageFault(dataDir, error) : error;
@@ -149,7 +149,10 @@ export class EmbeddedBroker {
       initialRebalanceDelayMs: groupInitialRebalanceDelayMs,
       minSessionTimeoutMs: groupMinSessionTimeoutMs,
     });
-    this.transactions = new TransactionCoordinator(this.#store, this.topics, this.groups, nowMs);
+    this.transactions = new TransactionCoordinator(this.#store, this.topics, this.groups, {
+      nowMs,
+      isUp: (node) => this.cluster.isUp(node),
+    });
     this.cluster.opened();
   }
 

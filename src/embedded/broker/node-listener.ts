@@ -9,6 +9,8 @@ export class NodeListener {
   readonly #broker: EmbeddedBroker;
   #port: number;
   #server: Server | undefined;
+  #listening: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
   readonly #connections = new Set<Connection>();
 
   /** @param port 0: any that is free, and that one again at the next start */
@@ -23,8 +25,31 @@ export class NodeListener {
   }
 
   /** @param portSetting for the message of a port in use: which setting moves the broker */
-  async listen(host: string, portSetting: string): Promise<void> {
-    if (this.#server !== undefined) return;
+  listen(host: string, portSetting: string): Promise<void> {
+    if (this.#server !== undefined) return Promise.resolve();
+    this.#listening ??= this.#listen(host, portSetting).finally(() => {
+      this.#listening = undefined;
+    });
+    return this.#listening;
+  }
+
+  /** Closes every connection, as a network that fails does. */
+  cut(): void {
+    for (const connection of [...this.#connections]) connection.close();
+  }
+
+  /** The port and the connections are closed at once; resolves when the port is free. */
+  async close(): Promise<void> {
+    if (this.#listening !== undefined) await this.#listening.catch(() => undefined);
+    const server = this.#server;
+    this.#server = undefined;
+    if (server !== undefined) this.#closing = new Promise((done) => server.close(() => done()));
+    this.cut();
+    await this.#closing;
+  }
+
+  async #listen(host: string, portSetting: string): Promise<void> {
+    await this.#closing;
     const server = createServer((socket) => {
       const connection = new Connection(this.#broker, socket, this.nodeId);
       this.#connections.add(connection);
@@ -39,18 +64,5 @@ export class NodeListener {
     const address = server.address();
     if (typeof address === 'object' && address !== null) this.#port = address.port;
     this.#server = server;
-  }
-
-  /** Closes every connection, as a network that fails does. */
-  cut(): void {
-    for (const connection of [...this.#connections]) connection.close();
-  }
-
-  async close(): Promise<void> {
-    const server = this.#server;
-    this.#server = undefined;
-    const closed = new Promise<void>((done) => (server === undefined ? done() : server.close(() => done())));
-    this.cut();
-    await closed;
   }
 }

@@ -43,15 +43,23 @@ export class TransactionCoordinator {
   readonly #topics: Topics;
   readonly #groups: GroupCoordinator;
   readonly #nowMs: () => number;
+  readonly #isUp: (node: number) => boolean;
   readonly #transactions = new Map<string, Transaction>();
   #nextProducerId = 0;
   #reservedUntil = 0;
 
-  constructor(store: StateStore, topics: Topics, groups: GroupCoordinator, nowMs: () => number) {
+  /** @param isUp whether a node is there to write a marker where it leads */
+  constructor(
+    store: StateStore,
+    topics: Topics,
+    groups: GroupCoordinator,
+    { nowMs, isUp }: { readonly nowMs: () => number; readonly isUp: (node: number) => boolean },
+  ) {
     this.#store = store;
     this.#topics = topics;
     this.#groups = groups;
     this.#nowMs = nowMs;
+    this.#isUp = isUp;
     this.#nextProducerId = store.get<number>(NEXT_PRODUCER_ID) ?? 0;
     this.#reservedUntil = this.#nextProducerId;
     for (const [id, stored] of store.entries<Transaction>(TRANSACTION)) this.#restore(id, stored);
@@ -258,7 +266,7 @@ export class TransactionCoordinator {
       const slash = id.lastIndexOf('/');
       const log = this.#topics.log(id.slice(0, slash), Number(id.slice(slash + 1)));
       if (log === undefined) return false;
-      if (log.leadership.leader < 0) return true;
+      if (!this.#isUp(log.leadership.leader)) return true;
       log.appendMarker(producerId, producerEpoch, committed);
       return false;
     });

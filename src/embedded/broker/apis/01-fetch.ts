@@ -5,7 +5,7 @@
  */
 import { ErrorCode } from '../../../kafka/index.ts';
 import { defineApi, type RequestContext } from '../api.ts';
-import type { PartitionLog } from '../log/partition-log.ts';
+import type { PartitionLog, ReadResult } from '../log/partition-log.ts';
 import type { ValueOf, WireType } from '../wire-types.ts';
 import {
   array,
@@ -140,27 +140,32 @@ function read(req: Request, context: RequestContext) {
       return empty(partition, fault);
     }
     const { lastStableOffset, highWatermark, startOffset } = log;
-    const known = { partition, highWatermark, lastStableOffset, logStartOffset: startOffset };
     const divergingEpoch = divergence(log, wanted);
-    if (divergingEpoch !== null) {
-      hasError = true;
-      return { ...empty(partition, ErrorCode.NONE), ...known, divergingEpoch };
-    }
+    if (divergingEpoch !== null) hasError = true;
     const limit = readCommitted ? lastStableOffset : highWatermark;
     // The first partition with data gives a batch whatever its size, so that a large one is not in the way for ever.
-    const result = log.read(fetchOffset, Math.min(maxBytes, Math.max(left, 0)), limit, sizeBytes === 0, readCommitted);
+    const fits = Math.min(maxBytes, Math.max(left, 0));
+    const result =
+      divergingEpoch === null ? log.read(fetchOffset, fits, limit, sizeBytes === 0, readCommitted) : NOTHING_READ;
     left -= result.sizeBytes;
     sizeBytes += result.sizeBytes;
     return {
-      ...empty(partition, ErrorCode.NONE),
-      ...known,
+      partition,
+      errorCode: ErrorCode.NONE,
+      highWatermark,
+      lastStableOffset,
+      logStartOffset: startOffset,
       aborted: readCommitted ? result.aborted : null,
+      preferredReadReplica: -1,
       records: result.batches,
+      divergingEpoch,
     };
   });
   const answer: Response = { throttleTimeMs: 0, errorCode: ErrorCode.NONE, sessionId: 0, topics };
   return { answer, sizeBytes, hasError };
 }
+
+const NOTHING_READ: ReadResult = { batches: [], sizeBytes: 0, aborted: [] };
 
 type Wanted = Request['topics'][number]['partitions'][number];
 

@@ -32,7 +32,7 @@ export const leaveGroup = defineApi(
   handle({ groupId, memberId, members }, context) {
     const { broker, version } = context;
     const fault = groupFault(context, groupId);
-    if (fault !== ErrorCode.NONE) return { throttleTimeMs: 0, errorCode: fault, members: [] };
+    if (fault !== ErrorCode.NONE) return this.fail({ groupId, memberId, members }, fault, version);
     const group = broker.groups.get(groupId);
     const leave = (id: string, instance: string | null): number =>
       group?.leave(id, instance) ?? ErrorCode.UNKNOWN_MEMBER_ID;
@@ -43,9 +43,5 @@ export const leaveGroup = defineApi(
       members: members.map((member) => ({ ...member, errorCode: leave(member.memberId, member.groupInstanceId) })),
     };
   },
-  fail: ({ members }, errorCode) => ({
-    throttleTimeMs: 0,
-    errorCode,
-    members: members.map((member) => ({ ...member, errorCode })),
-  }),
+  fail: (_request, errorCode) => ({ throttleTimeMs: 0, errorCode, members: [] }),
 });

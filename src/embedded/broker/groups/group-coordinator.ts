@@ -103,7 +103,7 @@ export class GroupCoordinator {
   }
 
   commit(groupId: string, commits: readonly OffsetCommit[]): void {
-    if (!this.#groups.has(groupId)) this.#create(groupId);
+    this.#ensure(groupId);
     const offsets = this.#offsetsOf(groupId);
     for (const { topic, partition, ...committed } of commits) {
       offsets.set(partitionId(topic, partition), committed);
@@ -128,7 +128,7 @@ export class GroupCoordinator {
     const ofGroup = this.#pending.get(groupId) ?? new Map<number, OffsetCommit[]>();
     this.#pending.set(groupId, ofGroup);
     ofGroup.set(producerId, [...(ofGroup.get(producerId) ?? []), ...commits]);
-    if (!this.#groups.has(groupId)) this.#create(groupId);
+    this.#ensure(groupId);
   }
 
   isPending(groupId: string, topic: string, partition: number): boolean {
@@ -175,6 +175,11 @@ export class GroupCoordinator {
 
   close(): void {
     for (const group of this.#groups.values()) group.close();
+  }
+
+  /** One that is stored and not loaded is not made anew: it will be loaded. */
+  #ensure(groupId: string): void {
+    if (!this.#groups.has(groupId) && this.#store.get(GROUP + groupId) === undefined) this.#create(groupId);
   }
 
   #create(groupId: string): Group {
