@@ -92,6 +92,44 @@ describe.each([DEFAULT_KAFKA_VERSION, NEWEST_KAFKA_VERSION] as const)('Apache Ka
   });
 });
 
+test.each([DEFAULT_KAFKA_VERSION, NEWEST_KAFKA_VERSION] as const)(
+  'the Java clients %s write each record once and read all while leaders and their coordinator move between three nodes',
+  async (version) => {
+    const cluster = await startKafka({ nodes: 3, topics: [{ topic: 'moving', partitions: 3 }] });
+    const { topics, consumer } = tools[version];
+    const addresses = cluster.brokers.join(',');
+    const tool = (main: string, args: readonly string[]): Promise<string> =>
+      kafkaTool(version, main, ['--bootstrap-server', addresses, ...args]);
+    expect(await tool(topics, ['--describe', '--topic', 'moving'])).toMatch(/Leader: 3\s+Replicas: 1,2,3\s+Isr: 1,2,3/);
+    let step = 0;
+    const moving = setInterval(() => {
+      cluster.moveLeader('moving', step % 3, (((step / 3) | 0) % 3) + 1);
+      if (step % 5 === 0) cluster.moveCoordinator({ groupId: 'g' }, (step % 3) + 1);
+      step++;
+    }, 50);
+    try {
+      const args = ['--topic', 'moving', '--num-records', '20000', '--record-size', '100', '--throughput', '8000'];
+      const properties = [`bootstrap.servers=${addresses}`, 'retry.backoff.ms=20'];
+      const performance = 'org.apache.kafka.tools.ProducerPerformance';
+      await kafkaTool(version, performance, [...args, '--producer-props', ...properties]);
+      const read = ['--topic', 'moving', '--from-beginning', '--group', 'g', '--max-messages', '20000'];
+      const output = await tool(consumer, [...read, '--timeout-ms', '30000']);
+      expect(
+        output
+          .trim()
+          .split('\n')
+          .filter((line) => line.length === 100),
+      ).toHaveLength(20_000);
+      const ends = [0, 1, 2].map((partition) => cluster.describePartition('moving', partition));
+      expect(ends.reduce((sum, { endOffset }) => sum + endOffset, 0)).toBe(20_000);
+      expect(Math.min(...ends.map(({ leaderEpoch }) => leaderEpoch))).toBeGreaterThan(5);
+    } finally {
+      clearInterval(moving);
+      await cluster.close();
+    }
+  },
+);
+
 test.each([DEFAULT_KAFKA_VERSION, NEWEST_KAFKA_VERSION])(
   'the Java client %s, being the older of two producers, is fenced as on Apache Kafka',
   async (version) => {
