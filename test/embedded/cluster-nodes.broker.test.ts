@@ -177,6 +177,9 @@ test('a node is cut off alone; all of them at once; the cluster comes back as it
   kafka.moveCoordinator({ groupId: 'g' }, -1);
   await kafka.stop();
   await expect(started.raw(1)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  await kafka.startNode(3);
+  await expect(started.raw(3)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  await kafka.stopNode(3);
   await kafka.restart();
   await expect(started.raw(3)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   clients = [await started.raw(1)];

@@ -61,6 +61,7 @@ export class EmbeddedBroker {
   #store!: StateStore;
   readonly #listeners: readonly NodeListener[];
   #unlock: (() => void) | undefined;
+  #isRunning = false;
   #housekeeping: NodeJS.Timeout | undefined;
   #turns = 0;
 
@@ -116,6 +117,7 @@ export class EmbeddedBroker {
     const { dataDir } = this.#options;
     try {
       this.#open();
+      this.#isRunning = true;
       for (const node of this.cluster.view.nodeIds) if (this.cluster.isUp(node)) await this.listen(node);
     } catch (error) {
       await this.stop();
@@ -129,7 +131,9 @@ export class EmbeddedBroker {
     );
   }
 
+  /** A node's port opens, unless all of them are stopped. */
   async listen(node: number): Promise<void> {
+    if (!this.#isRunning) return;
     const { host = '127.0.0.1', portSetting = 'the option port' } = this.#options;
     await this.listener(node).listen(host, portSetting);
   }
@@ -158,6 +162,7 @@ export class EmbeddedBroker {
 
   /** Closes all connections and files; what was acknowledged stays. */
   async stop(): Promise<void> {
+    this.#isRunning = false;
     clearInterval(this.#housekeeping);
     if (this.groups !== undefined) this.cluster.close();
     this.groups?.close();
