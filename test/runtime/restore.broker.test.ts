@@ -1,7 +1,7 @@
 /** Restoring is a step of the turn: what is ready runs, members join, close() ends it, whatever the changelog does. */
 import { randomUUID } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
-import { test as anyTest, expect, inject } from 'vitest';
+import { test as anyTest, describe, expect, inject } from 'vitest';
 import type { EmbeddedKafka } from '../../src/embedded/index.ts';
 import { StreamsBuilder, string, type Topology } from '../../src/index.ts';
 import { temporaryFolder } from '../support/programs.ts';
@@ -96,21 +96,42 @@ test('a member that joins while another restores is not held up, and what it res
   expect([counts(one, 'a') ?? counts(two, 'a'), counts(one, 'b') ?? counts(two, 'b')]).toEqual([1, 2]);
 });
 
-test('a changelog that lost its end while it is read ends the restore', async () => {
-  const id = `app-${randomUUID()}`;
-  const kafka = await prepared(id);
-  const stop = kafka.inject({ api: 'Fetch', times: Infinity, when: isChangelogFetch, action: { kind: 'disconnect' } });
-  const streams = newStreams(kafka.brokers, counting(), { applicationId: id, stateDir: temporaryFolder() });
-  await streams.start();
-  await waitFor(async () => (await groupState(kafka, id)) === 'Stable');
-  const admin = new Kafka({ brokers: kafka.brokers, logLevel: logLevel.NOTHING }).admin();
-  await admin.connect();
-  const changelog = `${id}-counts-changelog`;
-  await admin.deleteTopics({ topics: [changelog] });
-  await admin.createTopics({ topics: [{ topic: changelog, numPartitions: 2, replicationFactor: 1 }] });
-  await admin.disconnect();
-  stop();
-  await waitFor(() => streams.state === 'RUNNING', 30_000, 'RUNNING');
+describe('a changelog that ends before the end it had when the task came', () => {
+  /** An application whose restore has begun and waits; `stop` lets it go on. */
+  async function waiting() {
+    const id = `app-${randomUUID()}`;
+    const kafka = await prepared(id);
+    const stop = kafka.inject({
+      api: 'Fetch',
+      times: Infinity,
+      when: isChangelogFetch,
+      action: { kind: 'disconnect' },
+    });
+    const streams = newStreams(kafka.brokers, counting(), { applicationId: id, stateDir: temporaryFolder() });
+    await streams.start();
+    await waitFor(async () => (await groupState(kafka, id)) === 'Stable');
+    return { kafka, streams, stop, changelog: `${id}-counts-changelog` };
+  }
+
+  test('because its leader lost records: what is left is restored', async () => {
+    const { kafka, streams, stop, changelog } = await waiting();
+    kafka.moveLeader(changelog, 1, 1, { truncateTo: 0 });
+    stop();
+    await waitFor(() => streams.state === 'RUNNING', 30_000, 'RUNNING');
+    expect([counts(streams, 'a'), counts(streams, 'b')]).toEqual([1, undefined]);
+  });
+
+  test('because it was deleted and made anew: nothing is', async () => {
+    const { kafka, streams, stop, changelog } = await waiting();
+    const admin = new Kafka({ brokers: kafka.brokers, logLevel: logLevel.NOTHING }).admin();
+    await admin.connect();
+    await admin.deleteTopics({ topics: [changelog] });
+    await admin.createTopics({ topics: [{ topic: changelog, numPartitions: 2, replicationFactor: 1 }] });
+    await admin.disconnect();
+    stop();
+    await waitFor(() => streams.state === 'RUNNING', 30_000, 'RUNNING');
+    expect([counts(streams, 'a'), counts(streams, 'b')]).toEqual([undefined, undefined]);
+  });
 });
 
 async function groupState(kafka: EmbeddedKafka, groupId: string): Promise<string | undefined> {
