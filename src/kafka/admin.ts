@@ -1,6 +1,6 @@
 /** Topics: what there is, creating, checking, deleting records. Retriable answers are tried again by the caller. */
 import { Backoff } from '../backoff.ts';
-import { byTopic, type KafkaCluster } from './cluster.ts';
+import { byLeader, byTopic, type KafkaCluster } from './cluster.ts';
 import { ErrorCode, KafkaError, KafkaProtocolError } from './errors.ts';
 import { partitionKey } from './offsets.ts';
 import type { TopicPartition } from './record-batch.ts';
@@ -99,12 +99,8 @@ export async function deleteRecords(
   cluster: KafkaCluster,
   before: readonly (TopicPartition & { readonly offset: number })[],
 ): Promise<void> {
-  const byLeader = new Map<number, (TopicPartition & { offset: number })[]>();
-  for (const at of before) {
-    const leader = cluster.leaderOf(at.topic, at.partition);
-    if (leader >= 0) byLeader.set(leader, [...(byLeader.get(leader) ?? []), at]);
-  }
-  for (const [leader, list] of byLeader) {
+  for (const [leader, list] of byLeader(cluster, before)) {
+    if (leader < 0) continue;
     const answer = await cluster.send(leader, deleteRecordsRequest(byTopic(list), TIMEOUT_MS));
     for (const { topic, partition, errorCode } of answer.partitions) {
       if (errorCode !== ErrorCode.NONE) {

@@ -7,7 +7,8 @@ import { Backoff } from '../backoff.ts';
 import { type Logger, silentLogger } from '../logger.ts';
 import { KafkaConnections } from './connections.ts';
 import { ErrorCode, KafkaAuthenticationError, KafkaConnectionError, KafkaError, KafkaProtocolError } from './errors.ts';
-import { metadataRequest, type TopicMetadata } from './requests/03-metadata.ts';
+import { isForgotten, mergeTopic } from './metadata.ts';
+import { metadataRequest, type PartitionMetadata, type TopicMetadata } from './requests/03-metadata.ts';
 import { findCoordinatorRequest } from './requests/offsets.ts';
 import type { ApiRequest } from './requests/request.ts';
 
@@ -21,8 +22,13 @@ export class KafkaCluster {
   readonly connections: KafkaConnections;
   readonly logger: Logger;
   #topics = new Map<string, TopicMetadata>();
+  /** As of the last answer without an error: what newer answers are compared with. */
+  readonly #known = new Map<string, TopicMetadata>();
   #controllerId = -1;
+  #metadataVersion = 0;
+  #closed = false;
   #refreshing: Promise<void> = Promise.resolve();
+  #next: { topics: Set<string> | null; readonly done: Promise<void> } | undefined;
   readonly #coordinators = new Map<string, number>();
 
   constructor({ kafka, logger = silentLogger }: ClusterOptions) {
@@ -43,29 +49,55 @@ export class KafkaCluster {
         return;
       } catch (error) {
         const refused = !(error instanceof KafkaError) || !error.retriable || error instanceof KafkaAuthenticationError;
-        if (refused || Date.now() >= deadline) throw error;
+        if (refused || this.#closed || Date.now() >= deadline) throw error;
         this.logger.debug({ code: error.code }, error.message);
         await backoff.wait();
       }
     }
   }
 
-  /** Asks for these topics' metadata (null: all topics'). One request is out at a time. */
+  /**
+   * Asks for these topics' metadata (null: all topics'). One request is out at a time; what is asked for meanwhile goes
+   * with the next one, together, so that a broker that does not answer holds up a caller twice at most.
+   * @throws KafkaConnectionError nobody answered
+   */
   refresh(topics: readonly string[] | null): Promise<void> {
-    const next = this.#refreshing.then(
-      () => this.#refresh(topics),
-      () => this.#refresh(topics),
-    );
-    this.#refreshing = next;
-    return next;
+    const run = (): Promise<void> => {
+      const { topics: wanted } = this.#next!;
+      this.#next = undefined;
+      return this.#refresh(wanted === null ? null : [...wanted]);
+    };
+    if (this.#next === undefined) {
+      this.#next = { topics: new Set(), done: this.#refreshing.then(run, run) };
+      this.#refreshing = this.#next.done;
+    }
+    const next = this.#next;
+    if (topics === null) next.topics = null;
+    else for (const topic of topics) next.topics?.add(topic);
+    return next.done;
   }
 
   async #refresh(topics: readonly string[] | null): Promise<void> {
     const answer = await this.connections.sendToAny(metadataRequest(topics));
-    await this.connections.update(answer.brokers);
+    this.connections.update(answer.brokers);
     this.#controllerId = answer.controllerId;
     if (topics === null) this.#topics = new Map();
-    for (const topic of answer.topics) this.#topics.set(topic.topic, topic);
+    for (const topic of answer.topics) this.#adopt(topic);
+    if (topics === null) for (const name of this.#known.keys()) if (!this.#topics.has(name)) this.#known.delete(name);
+    this.#metadataVersion++;
+  }
+
+  #adopt(answer: TopicMetadata): void {
+    const known = this.#known.get(answer.topic);
+    const topic = mergeTopic(known, answer);
+    this.#topics.set(topic.topic, topic);
+    if (topic.errorCode === ErrorCode.NONE) this.#known.set(topic.topic, topic);
+    else if (known !== undefined && isForgotten(known, answer)) this.#known.delete(topic.topic);
+  }
+
+  /** Another number after every refresh. */
+  get metadataVersion(): number {
+    return this.#metadataVersion;
   }
 
   /** The topic as of the last refresh that asked for it; undefined where none did. */
@@ -85,7 +117,17 @@ export class KafkaCluster {
 
   /** Node id of the partition's leader; −1 while there is none or it is not known. */
   leaderOf(topic: string, partition: number): number {
-    return this.#topics.get(topic)?.partitions.find((p) => p.partition === partition)?.leader ?? -1;
+    return this.#partition(topic, partition)?.leader ?? -1;
+  }
+
+  /** The epoch of that leader; −1 where it is not known. */
+  leaderEpochOf(topic: string, partition: number): number {
+    return this.#partition(topic, partition)?.leaderEpoch ?? -1;
+  }
+
+  /** Partitions are in order of their numbers, without gaps. */
+  #partition(topic: string, partition: number): PartitionMetadata | undefined {
+    return this.#topics.get(topic)?.partitions[partition];
   }
 
   send<T>(nodeId: number, request: ApiRequest<T>): Promise<T> {
@@ -98,18 +140,25 @@ export class KafkaCluster {
 
   async sendToController<T>(request: ApiRequest<T>): Promise<T> {
     if (this.#controllerId < 0) await this.refresh([]);
-    return this.#controllerId < 0 ? this.sendToAny(request) : this.send(this.#controllerId, request);
+    if (this.#controllerId < 0) return this.sendToAny(request);
+    try {
+      return await this.send(this.#controllerId, request);
+    } catch (error) {
+      // The next try looks for it anew.
+      if (error instanceof KafkaConnectionError) this.#controllerId = -1;
+      throw error;
+    }
   }
 
   /** Sends to the group's coordinator, looking it up where it is not known. */
   async sendToGroupCoordinator<T>(groupId: string, request: ApiRequest<T>): Promise<T> {
     let nodeId = this.#coordinators.get(groupId);
-    if (nodeId === undefined || !this.connections.nodeIds.includes(nodeId)) {
+    if (nodeId === undefined || !this.connections.has(nodeId)) {
       const answer = await this.sendToAny(findCoordinatorRequest(groupId, 'group'));
       if (answer.errorCode !== ErrorCode.NONE) {
         throw new KafkaProtocolError(answer.errorCode, `Looking for the coordinator of group ${groupId}`);
       }
-      if (!this.connections.nodeIds.includes(answer.nodeId)) await this.refresh([]);
+      if (!this.connections.has(answer.nodeId)) await this.refresh([]);
       nodeId = answer.nodeId;
       this.#coordinators.set(groupId, nodeId);
     }
@@ -126,7 +175,13 @@ export class KafkaCluster {
     this.#coordinators.delete(groupId);
   }
 
+  /** Destroys the connections such that what waits in them is never delivered; the next request connects anew. */
+  reset(): void {
+    this.connections.reset();
+  }
+
   close(): Promise<void> {
+    this.#closed = true;
     return this.connections.close();
   }
 }
@@ -142,4 +197,19 @@ export function byTopic<P extends { readonly topic: string }>(
     else list.push(item);
   }
   return [...topics].map(([topic, partitions]) => ({ topic, partitions }));
+}
+
+/** Groups partitions by who leads them; −1: nobody, as far as is known. */
+export function byLeader<P extends { readonly topic: string; readonly partition: number }>(
+  cluster: Pick<KafkaCluster, 'leaderOf'>,
+  items: Iterable<P>,
+): Map<number, P[]> {
+  const leaders = new Map<number, P[]>();
+  for (const item of items) {
+    const leader = cluster.leaderOf(item.topic, item.partition);
+    const list = leaders.get(leader);
+    if (list === undefined) leaders.set(leader, [item]);
+    else list.push(item);
+  }
+  return leaders;
 }

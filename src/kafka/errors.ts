@@ -118,6 +118,11 @@ export class KafkaProtocolError extends KafkaError {
   }
 }
 
+/** True where trying again cannot mend it. What is no KafkaError is none of the broker's, and is tried again. */
+export function isFinal(error: unknown): error is KafkaError {
+  return error instanceof KafkaError && !error.retriable;
+}
+
 /** No connection, a connection that broke, a request that timed out. */
 export class KafkaConnectionError extends KafkaError {
   constructor(message: string, cause?: unknown) {
@@ -178,5 +183,22 @@ export class OffsetOutOfRangeError extends KafkaError {
         "policy is 'none'. Set the group's offset, or the policy to 'earliest' or 'latest'.",
       { context: { topic, partition, offset } },
     );
+  }
+}
+
+/** The log was cut off behind the position: records that were read are gone, as after an unclean leader election. */
+export class LogTruncatedError extends KafkaError {
+  /** Where the log diverges from what was read; −1: not known. */
+  readonly divergence: number;
+
+  constructor(topic: string, partition: number, offset: number, divergence: number) {
+    super(
+      'MILLRACE_KAFKA_LOG_TRUNCATED',
+      `The log of ${topic}-${partition} was truncated ${divergence < 0 ? 'before' : `at offset ${divergence}, below`} the ` +
+        `position ${offset}: records that were read are gone, as after an unclean leader election. The offset reset policy ` +
+        "is 'none': set the group's offset, or the policy to 'earliest' or 'latest'.",
+      { context: { topic, partition, offset } },
+    );
+    this.divergence = divergence;
   }
 }

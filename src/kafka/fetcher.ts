@@ -231,6 +231,7 @@ export class Fetcher {
       wanted.map((buffer) => ({
         topic: buffer.topic,
         partition: buffer.partition,
+        currentLeaderEpoch: -1,
         fetchOffset: buffer.fetchOffset,
         maxBytes: maxBytesPerPartition,
       })),

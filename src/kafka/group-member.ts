@@ -314,7 +314,8 @@ export class GroupMember {
     if (this.#heartbeatOut) return;
     this.#heartbeatOut = true;
     try {
-      const answer = await this.#cluster.sendToGroupCoordinator(groupId, heartbeatRequest(held.generation));
+      const request = heartbeatRequest(held.generation, sessionTimeoutMs / 3);
+      const answer = await this.#cluster.sendToGroupCoordinator(groupId, request);
       // An answer to an earlier generation says nothing of this one.
       if (held !== this.#held) return;
       this.#lastHeartbeatAnswer = Date.now();

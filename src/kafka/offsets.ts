@@ -1,5 +1,5 @@
 /** Positions: what a group committed, and where a log begins and ends. */
-import { byTopic, type KafkaCluster } from './cluster.ts';
+import { byLeader, byTopic, type KafkaCluster } from './cluster.ts';
 import { ErrorCode, KafkaConnectionError, KafkaProtocolError, MemberFencedError } from './errors.ts';
 import type { TopicPartition } from './record-batch.ts';
 import { EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, listOffsetsRequest } from './requests/02-list-offsets.ts';
@@ -11,8 +11,16 @@ export type OffsetResetPolicy = 'earliest' | 'latest' | 'none';
 
 export interface OffsetAndMetadata {
   readonly offset: number;
+  /**
+   * Of the last record before the offset, so that whoever goes on from here sees a truncation (KIP-320); −1 or left out:
+   * not known.
+   */
+  readonly leaderEpoch?: number | undefined;
   readonly metadata: string | null;
 }
+
+/** What of a cluster looking up offsets needs. */
+export type OffsetCluster = Pick<KafkaCluster, 'leaderOf' | 'leaderEpochOf' | 'refresh' | 'send'>;
 
 /** A map key for a partition. */
 export function partitionKey({ topic, partition }: TopicPartition): string {
@@ -21,7 +29,7 @@ export function partitionKey({ topic, partition }: TopicPartition): string {
 
 /** One end of a partition's log, from its leader. */
 export async function listOffset(
-  cluster: KafkaCluster,
+  cluster: OffsetCluster,
   at: TopicPartition,
   which: 'earliest' | 'latest',
 ): Promise<number> {
@@ -34,7 +42,7 @@ export async function listOffset(
  * so that the caller's next try goes to the right broker.
  */
 export async function listOffsets(
-  cluster: KafkaCluster,
+  cluster: OffsetCluster,
   partitions: readonly TopicPartition[],
   which: 'earliest' | 'latest',
   isolationLevel: 'read_uncommitted' | 'read_committed' = 'read_uncommitted',
@@ -42,21 +50,20 @@ export async function listOffsets(
   const topics = [...new Set(partitions.map((p) => p.topic))];
   if (partitions.some((p) => cluster.leaderOf(p.topic, p.partition) < 0)) await cluster.refresh(topics);
   const timestamp = which === 'earliest' ? EARLIEST_TIMESTAMP : LATEST_TIMESTAMP;
-  const byLeader = new Map<number, (TopicPartition & { timestamp: number })[]>();
-  for (const at of partitions) {
-    const leader = cluster.leaderOf(at.topic, at.partition);
-    if (leader < 0)
-      throw new KafkaProtocolError(ErrorCode.LEADER_NOT_AVAILABLE, `Looking up offsets of ${partitionKey(at)}`, at);
-    byLeader.set(leader, [...(byLeader.get(leader) ?? []), { ...at, timestamp }]);
-  }
+  const wanted = partitions.map((at) => ({
+    ...at,
+    timestamp,
+    currentLeaderEpoch: cluster.leaderEpochOf(at.topic, at.partition),
+  }));
+  const leaders = byLeader(cluster, wanted);
+  const leaderless = leaders.get(-1)?.[0];
+  if (leaderless !== undefined) throw lookUpError(ErrorCode.LEADER_NOT_AVAILABLE, leaderless);
   const offsets = new Map<string, number>();
-  for (const [leader, list] of byLeader) {
+  for (const [leader, list] of leaders) {
     try {
       const answer = await cluster.send(leader, listOffsetsRequest(byTopic(list), isolationLevel));
       for (const { topic, partition, errorCode, offset } of answer.partitions) {
-        if (errorCode !== ErrorCode.NONE) {
-          throw new KafkaProtocolError(errorCode, `Looking up offsets of ${topic}-${partition}`, { topic, partition });
-        }
+        if (errorCode !== ErrorCode.NONE) throw lookUpError(errorCode, { topic, partition });
         offsets.set(partitionKey({ topic, partition }), offset);
       }
     } catch (error) {
@@ -64,7 +71,14 @@ export async function listOffsets(
       throw error;
     }
   }
+  for (const at of partitions) {
+    if (!offsets.has(partitionKey(at))) throw lookUpError(ErrorCode.UNKNOWN_SERVER_ERROR, at);
+  }
   return offsets;
+}
+
+function lookUpError(errorCode: number, { topic, partition }: TopicPartition): KafkaProtocolError {
+  return new KafkaProtocolError(errorCode, `Looking up offsets of ${topic}-${partition}`, { topic, partition });
 }
 
 /** Committed positions; partitions without one are left out. */
@@ -81,9 +95,9 @@ export async function fetchCommitted(
   }));
   const answer = await cluster.sendToGroupCoordinator(groupId, offsetFetchRequest(groupId, topics));
   checkCoordinator(cluster, groupId, answer.errorCode, `Fetching the positions of group ${groupId}`);
-  for (const { topic, partition, offset, metadata, errorCode } of answer.partitions) {
+  for (const { topic, partition, offset, leaderEpoch, metadata, errorCode } of answer.partitions) {
     checkCoordinator(cluster, groupId, errorCode, `Fetching the position of group ${groupId} in ${topic}-${partition}`);
-    if (offset >= 0) committed.set(partitionKey({ topic, partition }), { offset, metadata });
+    if (offset >= 0) committed.set(partitionKey({ topic, partition }), { offset, leaderEpoch, metadata });
   }
   return committed;
 }

@@ -45,6 +45,8 @@ export class RecordBatch {
   readonly lastOffset: number;
   /** Bytes from the batch's first to behind its last, as stored. */
   readonly sizeBytes: number;
+  /** Epoch of the leader that appended it; −1 where the broker does not say. */
+  readonly partitionLeaderEpoch: number;
   readonly attributes: number;
   readonly producerId: number;
   readonly producerEpoch: number;
@@ -76,6 +78,7 @@ export class RecordBatch {
       const stored = buffer.readUInt32BE(start + 17);
       if (computed !== stored) throw this.#corrupt(`CRC-32C is ${computed}, the batch says ${stored}`);
     }
+    this.partitionLeaderEpoch = buffer.readInt32BE(start + 12);
     this.attributes = buffer.readInt16BE(start + 21);
     const lastOffsetDelta = buffer.readInt32BE(start + 23);
     this.lastOffset = this.baseOffset + lastOffsetDelta;

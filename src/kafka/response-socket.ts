@@ -5,7 +5,7 @@
  *     size int32 | correlation id int32 | …            one response; `data` is emitted once for each, size included
  */
 import { connect, isIP, type Socket } from 'node:net';
-import { connect as tlsConnect } from 'node:tls';
+import { TLSSocket, connect as tlsConnect } from 'node:tls';
 import type { ISocketFactory } from 'kafkajs';
 
 const SIZE_BYTES = 4;
@@ -13,8 +13,11 @@ const SIZE_BYTES = 4;
 const SCRATCH_BYTES = 64 * 1024;
 /** Kafka's own bound of a response: an int32. What claims more than this is no Kafka broker. */
 const MAX_RESPONSE_BYTES = 512 * 1024 * 1024;
-/** As kafkajs' own sockets. */
-const KEEP_ALIVE_MS = 60_000;
+/**
+ * Silence after which the system asks the other end, ten times a second apart (libuv): a peer that is gone is found in
+ * twenty seconds, within a session, though a parked JoinGroup has minutes. kafkajs has 60 s.
+ */
+const KEEP_ALIVE_MS = 10_000;
 
 export const responseSocketFactory: ISocketFactory = ({ host, port, ssl, onConnect }) => {
   let socket: Socket | undefined;
@@ -29,13 +32,32 @@ export const responseSocketFactory: ISocketFactory = ({ host, port, ssl, onConne
       return true;
     },
   };
-  // kafkajs' default factory, but for onread.
+  // kafkajs' default factory, but for onread and how soon a silent peer is asked.
   socket = ssl
     ? tlsConnect({ host, port, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl, onread } as object, onConnect)
     : connect({ host, port, onread }, onConnect);
   socket.setKeepAlive(true, KEEP_ALIVE_MS);
   return socket;
 };
+
+/**
+ * Destroys a socket such that nothing it still holds is delivered: `destroy` lets the system send what it has taken,
+ * megabytes of it, however late the other end can be reached again. A socket that is not the system's is destroyed.
+ */
+export function resetSocket(socket: Socket): void {
+  // TLS has its TCP inside, where no public name of Node's reaches; without it (another version) `destroy` has to do.
+  const tcp = (socket as { _handle?: { _parent?: { reset?(callback: () => void): number } } })._handle?._parent;
+  try {
+    if (!(socket instanceof TLSSocket) && typeof socket.resetAndDestroy === 'function') {
+      socket.resetAndDestroy();
+      return;
+    }
+    tcp?.reset?.(() => undefined);
+  } catch {
+    // Not a socket of TCP's.
+  }
+  socket.destroy();
+}
 
 /** Says where the next bytes are to be put, and cuts what came into responses. */
 export class ResponseFramer {

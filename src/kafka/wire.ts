@@ -1,4 +1,7 @@
-/** Reading Kafka's non-flexible protocol types from a response, with every length checked against what is there. */
+/**
+ * Kafka's protocol types: reading them from a response, with every length checked against what is there, and writing them.
+ * Flexible versions (KIP-482) have compact lengths, one more than the length as an unsigned varint, and tagged fields.
+ */
 import { type ByteWriter, readInt64 } from '../bytes.ts';
 import { KafkaError } from './errors.ts';
 
@@ -67,16 +70,62 @@ export class WireReader {
     return items;
   }
 
-  #need(bytes: number): void {
-    if (this.position + bytes > this.buffer.length) {
-      throw new KafkaError(
-        'MILLRACE_KAFKA_MALFORMED_RESPONSE',
-        'A response from the broker ends before its fields do.',
-        {
-          retriable: true,
-        },
-      );
+  /** 16 bytes as hex. */
+  uuid(): string {
+    this.#need(16);
+    this.position += 16;
+    return this.buffer.toString('hex', this.position - 16, this.position);
+  }
+
+  unsignedVarint(): number {
+    let value = 0;
+    for (let shift = 0; shift < 35; shift += 7) {
+      this.#need(1);
+      const byte = this.buffer[this.position++]!;
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
     }
+    return this.#malformed();
+  }
+
+  compactNullableString(): string | null {
+    const length = this.unsignedVarint() - 1;
+    if (length < 0) return null;
+    this.#need(length);
+    this.position += length;
+    return this.buffer.toString('utf8', this.position - length, this.position);
+  }
+
+  compactString(): string {
+    return this.compactNullableString() ?? '';
+  }
+
+  compactArray<T>(read: (reader: WireReader) => T): T[] {
+    const count = this.unsignedVarint() - 1;
+    const items: T[] = [];
+    if (count > this.buffer.length - this.position) this.#need(count);
+    for (let i = 0; i < count; i++) items.push(read(this));
+    return items;
+  }
+
+  /** Tagged fields: none of them is known here. */
+  skipTags(): void {
+    for (let count = this.unsignedVarint(); count > 0; count--) {
+      this.unsignedVarint();
+      const length = this.unsignedVarint();
+      this.#need(length);
+      this.position += length;
+    }
+  }
+
+  #need(bytes: number): void {
+    if (this.position + bytes > this.buffer.length) this.#malformed();
+  }
+
+  #malformed(): never {
+    throw new KafkaError('MILLRACE_KAFKA_MALFORMED_RESPONSE', 'A response from the broker ends before its fields do.', {
+      retriable: true,
+    });
   }
 }
 
@@ -97,4 +146,20 @@ export function writeBytes(out: ByteWriter, value: Uint8Array): void {
 export function writeArray<T>(out: ByteWriter, items: readonly T[], write: (item: T) => void): void {
   out.int32(items.length);
   for (const item of items) write(item);
+}
+
+export function writeUnsignedVarint(out: ByteWriter, value: number): void {
+  let rest = value;
+  for (; rest > 0x7f; rest = Math.floor(rest / 128)) out.int8((rest & 0x7f) | 0x80);
+  out.int8(rest);
+}
+
+export function writeCompactString(out: ByteWriter, value: string): void {
+  writeUnsignedVarint(out, Buffer.byteLength(value) + 1);
+  out.utf8(value);
+}
+
+/** Tagged fields: we send none. */
+export function writeNoTags(out: ByteWriter): void {
+  out.int8(0);
 }

@@ -26,12 +26,18 @@ export interface ProduceResponse extends Throttled {
 
 export function produceRequest(
   topics: readonly { readonly topic: string; readonly partitions: readonly ProducePartition[] }[],
-  options: { readonly timeoutMs: number; readonly acks?: number; readonly transactionalId?: string | null },
+  options: {
+    /** ms after which the connection is given up; the broker waits for its replicas two thirds of it. */
+    readonly timeoutMs: number;
+    readonly acks?: number;
+    readonly transactionalId?: string | null;
+  },
 ): ApiRequest<ProduceResponse> {
   return {
     apiKey: 0,
     apiVersion: 8,
     apiName: 'Produce',
+    timeoutMs: options.timeoutMs,
     write(out) {
       for (const part of this.parts!()) out.bytes(part);
     },
@@ -39,7 +45,7 @@ export function produceRequest(
       const parts: Buffer[] = [];
       let out = new ByteWriter();
       writeNullableString(out, options.transactionalId ?? null);
-      out.int16(options.acks ?? -1).int32(options.timeoutMs);
+      out.int16(options.acks ?? -1).int32(Math.ceil((options.timeoutMs * 2) / 3));
       writeArray(out, topics, ({ topic, partitions }) => {
         writeString(out, topic);
         writeArray(out, partitions, ({ partition, batch }) => {

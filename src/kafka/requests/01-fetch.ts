@@ -5,6 +5,8 @@ import type { ApiRequest, Throttled } from './request.ts';
 
 export interface FetchPartition {
   readonly partition: number;
+  /** As the metadata has it: a broker of another epoch refuses (KIP-320). −1: not checked. */
+  readonly currentLeaderEpoch: number;
   readonly fetchOffset: number;
   readonly maxBytes: number;
 }
@@ -41,6 +43,7 @@ export function fetchRequest(
     apiKey: 1,
     apiVersion: 11,
     apiName: 'Fetch',
+    holdMs: options.maxWaitMs,
     write(out) {
       out.int32(-1).int32(options.maxWaitMs).int32(options.minBytes).int32(options.maxBytes);
       out
@@ -49,8 +52,8 @@ export function fetchRequest(
         .int32(-1);
       writeArray(out, topics, ({ topic, partitions }) => {
         writeString(out, topic);
-        writeArray(out, partitions, ({ partition, fetchOffset, maxBytes }) =>
-          out.int32(partition).int32(-1).int64(fetchOffset).int64(-1).int32(maxBytes),
+        writeArray(out, partitions, ({ partition, currentLeaderEpoch, fetchOffset, maxBytes }) =>
+          out.int32(partition).int32(currentLeaderEpoch).int64(fetchOffset).int64(-1).int32(maxBytes),
         );
       });
       out.int32(0); // forgotten topics

@@ -21,6 +21,7 @@ export function createTopicsRequest(topics: readonly NewTopic[], timeoutMs: numb
     apiKey: 19,
     apiVersion: 4,
     apiName: 'CreateTopics',
+    holdMs: timeoutMs,
     write(out) {
       writeArray(out, topics, ({ topic, partitions, replicationFactor, configs }) => {
         writeString(out, topic);
@@ -48,6 +49,7 @@ export function deleteTopicsRequest(topics: readonly string[], timeoutMs: number
     apiKey: 20,
     apiVersion: 3,
     apiName: 'DeleteTopics',
+    holdMs: timeoutMs,
     write(out) {
       writeArray(out, topics, (topic) => writeString(out, topic));
       out.int32(timeoutMs);
@@ -75,6 +77,7 @@ export function deleteRecordsRequest(
     apiKey: 21,
     apiVersion: 1,
     apiName: 'DeleteRecords',
+    holdMs: timeoutMs,
     write(out) {
       writeArray(out, topics, ({ topic, partitions }) => {
         writeString(out, topic);

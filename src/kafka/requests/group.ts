@@ -91,11 +91,13 @@ export interface ErrorCodeResponse extends Throttled {
   readonly errorCode: number;
 }
 
-export function heartbeatRequest(member: GroupMemberIdentity): ApiRequest<ErrorCodeResponse> {
+/** @param timeoutMs after which the connection is given up: a third of the session leaves room for two more tries */
+export function heartbeatRequest(member: GroupMemberIdentity, timeoutMs?: number): ApiRequest<ErrorCodeResponse> {
   return {
     apiKey: 12,
     apiVersion: 3,
     apiName: 'Heartbeat',
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
     write: (out) => writeMember(out, member),
     read: (reader) => ({ throttleTimeMs: reader.int32(), errorCode: reader.int16() }),
   };

@@ -6,6 +6,8 @@ import type { ApiRequest, Throttled } from './request.ts';
 export interface CommittedPosition {
   readonly partition: number;
   readonly offset: number;
+  /** Of the last record before the offset (KIP-320); −1 where it is not known. */
+  readonly leaderEpoch?: number | undefined;
   readonly metadata: string | null;
 }
 
@@ -28,8 +30,8 @@ export function offsetCommitRequest(
       writeNullableString(out, null); // group instance id
       writeArray(out, topics, ({ topic, partitions }) => {
         writeString(out, topic);
-        writeArray(out, partitions, ({ partition, offset, metadata }) => {
-          out.int32(partition).int64(offset).int32(-1);
+        writeArray(out, partitions, ({ partition, offset, leaderEpoch = -1, metadata }) => {
+          out.int32(partition).int64(offset).int32(leaderEpoch);
           writeNullableString(out, metadata);
         });
       });
@@ -53,6 +55,8 @@ export interface OffsetFetchResponse extends Throttled {
     readonly partition: number;
     /** −1: nothing is committed. */
     readonly offset: number;
+    /** −1 where none was committed. */
+    readonly leaderEpoch: number;
     readonly metadata: string | null;
     readonly errorCode: number;
   }[];
@@ -75,20 +79,15 @@ export function offsetFetchRequest(
     },
     read(reader) {
       const throttleTimeMs = reader.int32();
-      const partitions: {
-        topic: string;
-        partition: number;
-        offset: number;
-        metadata: string | null;
-        errorCode: number;
-      }[] = [];
+      const partitions: OffsetFetchResponse['partitions'][number][] = [];
       reader.array(() => {
         const topic = reader.string();
         reader.array(() => {
           const partition = reader.int32();
           const offset = reader.int64();
-          reader.int32(); // leader epoch
-          partitions.push({ topic, partition, offset, metadata: reader.nullableString(), errorCode: reader.int16() });
+          const leaderEpoch = reader.int32();
+          const metadata = reader.nullableString();
+          partitions.push({ topic, partition, offset, leaderEpoch, metadata, errorCode: reader.int16() });
         });
       });
       return { throttleTimeMs, errorCode: reader.int16(), partitions };

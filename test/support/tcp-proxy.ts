@@ -1,0 +1,99 @@
+/** A line between a client and a broker that a test can break in ways that neither end is told of. */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import type { ISocketFactory } from 'kafkajs';
+import { responseSocketFactory } from '../../src/kafka/response-socket.ts';
+
+interface Line {
+  readonly client: Socket;
+  readonly broker: Socket;
+  isDark: boolean;
+  /** Of the requests that got through. */
+  readonly apiKeys: number[];
+}
+
+export class TcpProxy {
+  readonly lines: Line[] = [];
+  /** New connections are accepted and nothing more. */
+  isDark = false;
+  /** What a broker answers comes a few bytes at a time, that long apart. */
+  trickle: { readonly bytes: number; readonly everyMs: number } | undefined;
+  readonly #server: Server;
+  readonly #target: { readonly host: string; readonly port: number };
+
+  private constructor(server: Server, target: { readonly host: string; readonly port: number }) {
+    this.#server = server;
+    this.#target = target;
+    server.on('connection', (client) => this.#accept(client));
+  }
+
+  /** @param address host:port of the broker */
+  static async start(address: string): Promise<TcpProxy> {
+    const [host, port] = address.split(':');
+    const server = createServer({ allowHalfOpen: false });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return new TcpProxy(server, { host: host!, port: Number(port) });
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** For the kafkajs options: whatever address is asked for, the way leads through here. */
+  get socketFactory(): ISocketFactory {
+    return (options) => responseSocketFactory({ ...options, host: '127.0.0.1', port: this.port });
+  }
+
+  /** Connections that stand now swallow what is sent, in both directions, and stay open; new ones work. */
+  goDark(): void {
+    for (const line of this.lines) line.isDark = true;
+  }
+
+  /** What clients send is not read any more: it stays in their sockets, and in the system. */
+  hold(): void {
+    for (const { client } of this.lines) client.pause();
+  }
+
+  release(): void {
+    for (const { client } of this.lines) client.resume();
+  }
+
+  close(): void {
+    for (const { client, broker } of this.lines) {
+      client.destroy();
+      broker.destroy();
+    }
+    this.#server.close();
+  }
+
+  #accept(client: Socket): void {
+    const broker = connect(this.#target);
+    const line: Line = { client, broker, isDark: this.isDark, apiKeys: [] };
+    this.lines.push(line);
+    client.on('data', (bytes) => {
+      if (line.isDark) return;
+      // Enough for small requests, which come in one piece each.
+      if (bytes.length > 6) line.apiKeys.push(bytes.readInt16BE(4));
+      broker.write(bytes);
+    });
+    broker.on('data', (bytes) => {
+      if (line.isDark) return;
+      if (this.trickle === undefined) client.write(bytes);
+      else void trickle(client, bytes, this.trickle);
+    });
+    client.on('error', () => undefined);
+    broker.on('error', () => undefined);
+    client.on('close', () => broker.end());
+    broker.on('close', () => {
+      if (!line.isDark) client.destroy();
+    });
+  }
+}
+
+async function trickle(to: Socket, bytes: Buffer, { bytes: most, everyMs }: { bytes: number; everyMs: number }) {
+  for (let at = 0; at < bytes.length; at += most) {
+    to.write(bytes.subarray(at, at + most));
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+}
