@@ -1,96 +1,118 @@
 /**
  * Fetches assigned partitions into their buffers: one request a broker with every partition it leads, the next one out
  * while the last is processed. Partitions that gave data go to the end of the next request, so none is starved. Leader
- * moves, unknown topics and broker restarts are ridden out with backoff and a warning.
+ * moves, unknown topics and broker restarts are ridden out with backoff and a warning; nothing of one broker waits for
+ * another, nor for the metadata. A round costs time in the number of partitions, not in its square.
  */
 import { Backoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import { byTopic, type KafkaCluster } from './cluster.ts';
 import { loadZstd } from './compression/index.ts';
-import { ErrorCode, errorName, KafkaError, KafkaProtocolError, OffsetOutOfRangeError } from './errors.ts';
-import { listOffset, type OffsetResetPolicy } from './offsets.ts';
+import type { KafkaConnections } from './connections.ts';
+import { withDefaults } from './defaults.ts';
+import { ErrorCode, errorName, isFinal, KafkaConnectionError, type KafkaError } from './errors.ts';
+import { Standstill } from './fetch-state.ts';
+import { FetchedPartitions } from './fetched-partitions.ts';
+import { FETCHER_DEFAULTS, type FetcherOptions } from './fetcher-options.ts';
 import { PartitionBuffer } from './partition-buffer.ts';
-import type { BatchOptions, TopicPartition } from './record-batch.ts';
-import { fetchRequest } from './requests/01-fetch.ts';
+import { PositionKeeper } from './position-keeper.ts';
+import type { TopicPartition } from './record-batch.ts';
+import { type FetchPartitionResponse, fetchRequest } from './requests/01-fetch.ts';
+import { offsetForLeaderEpochRequest } from './requests/23-offset-for-leader-epoch.ts';
+import { RunningClock } from './running-clock.ts';
+import { comeBack, standBack } from './stand-back.ts';
 
-export interface FetcherOptions extends BatchOptions {
-  /** Default read_uncommitted, as Kafka's consumer. */
-  readonly isolationLevel?: 'read_uncommitted' | 'read_committed';
-  /** Bytes a request brings at most, over all partitions (fetch.max.bytes). Default 8 MiB. */
-  readonly maxBytes?: number;
-  /** Bytes a request brings of one partition at most; a larger batch still comes whole (KIP-74). Default 512 KiB. */
-  readonly maxBytesPerPartition?: number;
-  /** The broker answers when it has this many bytes. Default 1. */
-  readonly minBytes?: number;
-  /** ms the broker waits for minBytes. Default 500. */
-  readonly maxWaitMs?: number;
-  /** A partition with more bytes than this waiting is not asked for. Default 256 KiB. */
-  readonly maxBufferedBytesPerPartition?: number;
-  /** Bytes waiting over all partitions above which only empty partitions are asked for. Default 64 MiB. */
-  readonly maxBufferedBytes?: number;
-  /** Where to go on when a position is out of range. */
-  readonly resetPolicy?: (topic: string) => OffsetResetPolicy;
-  /** A position was reset; 'latest' positions are to be committed at once. */
-  readonly onReset?: (at: TopicPartition, offset: number, policy: OffsetResetPolicy) => void;
-  /** Data has come, or what stopped the fetching: for a caller that waits for more than this fetcher. */
-  readonly onData?: () => void;
-}
+/** What of a cluster fetching needs: a test may put its own in its place. */
+export type FetcherCluster = Pick<
+  KafkaCluster,
+  'send' | 'refresh' | 'leaderOf' | 'leaderEpochOf' | 'metadataVersion' | 'logger' | 'close'
+> & { readonly connections: Pick<KafkaConnections, 'nodeIds' | 'has' | 'fetchedBytes'> };
 
+/** ms after which a loop that has nothing to ask for looks again. */
 const IDLE_MS = 100;
+/** ms between two looks at what stands still. */
+const WATCH_MS = 500;
 
 export class Fetcher {
-  readonly #cluster: KafkaCluster;
-  readonly #options: Required<Omit<FetcherOptions, 'onReset' | 'onData' | 'checkCrc' | 'maxDecompressedBytes'>> &
-    FetcherOptions;
-  /** In the order of the next request. */
-  #buffers: PartitionBuffer[] = [];
+  readonly #cluster: FetcherCluster;
+  readonly #options: typeof FETCHER_DEFAULTS & FetcherOptions;
+  readonly #partitions = new FetchedPartitions();
+  readonly #positions: PositionKeeper;
   readonly #loops = new Map<number, Promise<void>>();
+  /** By broker: since when its answer is waited for, or why there is none. */
+  readonly #brokers = new Map<number, Standstill>();
+  /** Lookups on their way: closing waits for them. */
+  readonly #background = new Set<Promise<void>>();
   readonly #stop = new AbortController();
+  /** A thread that calls at all calls every now and then: a longer gap is no time in which anything could be fetched. */
+  readonly #clock = new RunningClock(1_000);
   #wakers: (() => void)[] = [];
   #waiting: (() => void) | undefined;
   /** Data came since `waitForData` last returned: it may have come before anyone waited. */
   #arrived = false;
   #failure: KafkaError | undefined;
+  /** Nothing is fetched any more. */
+  #halted = false;
+  #started = false;
   #needsLeaders = false;
+  #lookingUp = false;
+  readonly #lookUpBackoff = new Backoff();
+  #nextLookUpMs = 0;
+  #staleAtMs = Number.POSITIVE_INFINITY;
+  /** The metadata that the buffers' leaders are of; −1: a buffer has come since. */
+  #leadersOf = -1;
+  #nextWatchMs = 0;
 
-  constructor(cluster: KafkaCluster, options: FetcherOptions = {}) {
+  constructor(cluster: FetcherCluster, options: FetcherOptions = {}) {
     this.#cluster = cluster;
-    this.#options = {
-      isolationLevel: 'read_uncommitted',
-      maxBytes: 8 * 1024 * 1024,
-      maxBytesPerPartition: 512 * 1024,
-      minBytes: 1,
-      maxWaitMs: 500,
-      maxBufferedBytesPerPartition: 256 * 1024,
-      maxBufferedBytes: 64 * 1024 * 1024,
-      resetPolicy: () => 'none',
-      ...options,
-    };
+    this.#options = withDefaults(FETCHER_DEFAULTS, options);
+    const { resetPolicy, onReset, onTruncated } = this.#options;
+    this.#positions = new PositionKeeper(cluster, {
+      resetPolicy,
+      onReset,
+      onTruncated,
+      signal: this.#stop.signal,
+      onFailure: (error) => this.#fail(error),
+    });
   }
 
-  /** Starts fetching a partition at `offset`; returns its buffer. */
-  add({ topic, partition }: TopicPartition, offset: number): PartitionBuffer {
-    const buffer = new PartitionBuffer(topic, partition, offset);
-    this.#buffers.push(buffer);
+  /** What stopped a partition, or all: out of range or truncated under 'none', a broker that is too old. */
+  get failure(): KafkaError | undefined {
+    return this.#failure;
+  }
+
+  /**
+   * Starts fetching a partition at `offset`; returns its buffer. One that was fetched already is given up for it.
+   * @param leaderEpoch of the last record before the offset, as it was committed: a log that was truncated below the offset
+   *   meanwhile is noticed (KIP-320). −1: not known, nothing is checked
+   */
+  add({ topic, partition }: TopicPartition, offset: number, leaderEpoch = -1): PartitionBuffer {
+    const before = this.#partitions.get(topic, partition);
+    if (before !== undefined) this.remove(before);
+    const buffer = new PartitionBuffer(topic, partition, offset, leaderEpoch);
+    this.#partitions.add(buffer);
     this.#needsLeaders = true;
+    this.#leadersOf = -1;
     return buffer;
   }
 
   /** Stops fetching a partition; an answer on its way is dropped. */
   remove(buffer: PartitionBuffer): void {
     buffer.failed = true;
-    this.#buffers = this.#buffers.filter((other) => other !== buffer);
+    this.#partitions.delete(buffer);
   }
 
   /** Looks up leaders of newly added partitions and starts a loop for each broker. */
   async start(): Promise<void> {
     await loadZstd();
+    this.#started = true;
     await this.#findLeaders();
     this.wake();
   }
 
   /** To be called after buffers were drained, resumed or sought: loops that had nothing to ask for look again. */
   wake(): void {
+    this.#look();
     const wakers = this.#wakers;
     this.#wakers = [];
     for (const waker of wakers) waker();
@@ -115,102 +137,123 @@ export class Fetcher {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** What stopped the fetching. */
-  get failure(): KafkaError | undefined {
-    return this.#failure;
-  }
-
   async close(): Promise<void> {
     this.#stop.abort();
     this.wake();
+    this.#waiting?.();
     await this.#cluster.close();
-    await Promise.all(this.#loops.values());
+    await Promise.all([...this.#loops.values(), ...this.#background]);
   }
 
   async #findLeaders(): Promise<void> {
     this.#needsLeaders = false;
-    const topics = [...new Set(this.#buffers.map((b) => b.topic))];
+    this.#staleAtMs = this.#clock.nowMs + this.#options.metadataMaxAgeMs;
     // Without topics too: the brokers are to be known.
-    await this.#cluster.refresh(topics);
+    await this.#cluster.refresh(this.#partitions.topics);
+    this.#takeLeaders();
     this.#startLoops();
   }
 
+  /** Cheap, and called often: looks leaders up where that is due, and sees what stands still. */
+  #look(): void {
+    const now = this.#clock.nowMs;
+    if (!this.#started || this.#stop.signal.aborted || this.#halted) return;
+    this.#takeLeaders();
+    if (now >= this.#staleAtMs) this.#needsLeaders = true;
+    if (this.#needsLeaders && !this.#lookingUp && now >= this.#nextLookUpMs) this.#lookUp();
+    if (now < this.#nextWatchMs) return;
+    this.#nextWatchMs = now + WATCH_MS;
+    const { connections, logger } = this.#cluster;
+    standBack(this.#partitions, now, { brokers: this.#brokers, connections, holdMs: this.#options.maxWaitMs, logger });
+  }
+
+  /** Loops do not wait for it: a broker that does not answer this must not hold up those that have data. */
+  #lookUp(): void {
+    this.#lookingUp = true;
+    this.#do(
+      this.#findLeaders()
+        .catch((error: unknown) => {
+          this.#needsLeaders = true;
+          if (isFinal(error)) this.#halt(error);
+          else this.#warn(this.#lookUpBackoff, { error: messageOf(error) }, 'looking up leaders failed, trying again');
+        })
+        .finally(() => {
+          this.#lookingUp = false;
+          this.#nextLookUpMs = this.#clock.nowMs + this.#lookUpBackoff.nextMs();
+        }),
+    );
+  }
+
+  #takeLeaders(): void {
+    const { metadataVersion } = this.#cluster;
+    if (this.#leadersOf === metadataVersion) return;
+    this.#leadersOf = metadataVersion;
+    if (this.#partitions.takeLeaders(this.#cluster)) this.#lookUpBackoff.reset();
+    else this.#needsLeaders = true;
+  }
+
   #startLoops(): void {
-    if (this.#stop.signal.aborted) return;
     for (const nodeId of this.#cluster.connections.nodeIds) {
-      if (!this.#loops.has(nodeId)) {
-        this.#loops.set(
-          nodeId,
-          // In a turn of its own: a loop's first step may come here again.
-          Promise.resolve()
-            .then(() => this.#loop(nodeId))
-            .finally(() => {
-              this.#loops.delete(nodeId);
-              // This broker left the cluster: its partitions are led elsewhere now.
-              this.#startLoops();
-            }),
-        );
-      }
+      if (this.#stop.signal.aborted || this.#halted) return;
+      if (this.#loops.has(nodeId)) continue;
+      this.#loops.set(
+        nodeId,
+        // In a turn of its own: a loop's first step may come here again.
+        Promise.resolve()
+          .then(() => this.#loop(nodeId))
+          .finally(() => {
+            this.#loops.delete(nodeId);
+            // This broker left the cluster: its partitions are led elsewhere now.
+            this.#startLoops();
+          }),
+      );
     }
   }
 
   async #loop(nodeId: number): Promise<void> {
     const backoff = new Backoff();
-    while (!this.#stop.signal.aborted && this.#cluster.connections.nodeIds.includes(nodeId)) {
+    const standstill = new Standstill();
+    const { maxBufferedBytesPerPartition, maxBufferedBytes } = this.#options;
+    this.#brokers.set(nodeId, standstill);
+    while (!this.#stop.signal.aborted && !this.#halted && this.#cluster.connections.has(nodeId)) {
       try {
-        if (this.#needsLeaders) await this.#findLeaders();
-        this.#startLoops();
-        const wanted = this.#wantedFrom(nodeId);
-        if (wanted.length === 0 || this.#wouldHoldUp(nodeId, wanted)) {
+        this.#look();
+        const unvalidated = this.#partitions.unvalidatedAt(nodeId, this.#clock.nowMs);
+        if (unvalidated.length > 0) await this.#validate(nodeId, unvalidated, standstill);
+        const wanted = this.#partitions.wantedFrom(
+          nodeId,
+          this.#clock.nowMs,
+          maxBufferedBytesPerPartition,
+          maxBufferedBytes,
+        );
+        if (wanted.length > 0 && !this.#partitions.wouldHoldUp(nodeId, wanted))
+          await this.#fetch(nodeId, wanted, standstill);
+        else if (unvalidated.length === 0) {
+          // Nothing is asked for, so that nothing is missing either.
+          standstill.clear();
           await this.#idle();
           continue;
         }
-        await this.#fetch(nodeId, wanted);
-        if (backoff.attempt > 0) this.#cluster.logger.info({ nodeId }, 'fetching again');
-        backoff.reset();
-      } catch (error) {
-        if (this.#stop.signal.aborted) return;
-        if (error instanceof KafkaError && !error.retriable) {
-          this.#fail(error);
-          return;
+        if (standstill.sinceMs === 0) {
+          if (backoff.attempt > 0) this.#cluster.logger.info({ nodeId }, 'fetching again');
+          backoff.reset();
         }
+      } catch (error) {
+        if (this.#stop.signal.aborted) break;
+        if (isFinal(error)) {
+          this.#halt(error);
+          break;
+        }
+        standstill.note(this.#clock.nowMs, messageOf(error));
         this.#warn(backoff, { nodeId, error: messageOf(error) }, 'fetch failed, trying again');
         this.#needsLeaders = true;
         await backoff.wait(this.#stop.signal);
       }
     }
+    this.#brokers.delete(nodeId);
   }
 
-  #wantedFrom(nodeId: number): PartitionBuffer[] {
-    const { maxBufferedBytesPerPartition, maxBufferedBytes } = this.#options;
-    let total = 0;
-    for (const buffer of this.#buffers) total += buffer.bufferedBytes;
-    const now = Date.now();
-    return this.#buffers.filter((buffer) => {
-      if (buffer.retryAtMs > now || buffer.paused || buffer.failed || buffer.resetting) return false;
-      if (buffer.bufferedBytes > (total > maxBufferedBytes ? 0 : maxBufferedBytesPerPartition)) return false;
-      const leader = this.#cluster.leaderOf(buffer.topic, buffer.partition);
-      if (leader < 0) this.#needsLeaders = true;
-      return leader === nodeId;
-    });
-  }
-
-  /**
-   * The broker would hold this request back for maxWaitMs, since nothing asked for has data, while a partition whose
-   * buffer is full now has more: its next fetch would have to wait behind.
-   */
-  #wouldHoldUp(nodeId: number, wanted: readonly PartitionBuffer[]): boolean {
-    if (wanted.some((buffer) => buffer.expectsMore)) return false;
-    return this.#buffers.some(
-      (buffer) =>
-        buffer.expectsMore &&
-        !buffer.paused &&
-        !wanted.includes(buffer) &&
-        this.#cluster.leaderOf(buffer.topic, buffer.partition) === nodeId,
-    );
-  }
-
-  /** Waits until something changed; leaders that are still unknown are asked for again. */
+  /** Waits until something changed, or a while. */
   async #idle(): Promise<void> {
     await new Promise<void>((resolve) => {
       const done = (): void => {
@@ -220,99 +263,124 @@ export class Fetcher {
       const timer = setTimeout(done, IDLE_MS);
       this.#wakers.push(done);
     });
-    if (this.#buffers.some((b) => !b.failed && this.#cluster.leaderOf(b.topic, b.partition) < 0))
-      this.#needsLeaders = true;
   }
 
-  async #fetch(nodeId: number, wanted: readonly PartitionBuffer[]): Promise<void> {
+  async #fetch(nodeId: number, wanted: readonly PartitionBuffer[], standstill: Standstill): Promise<void> {
     const { maxBytes, maxBytesPerPartition, minBytes, maxWaitMs, isolationLevel } = this.#options;
-    const asked = new Map(wanted.map((buffer) => [buffer, buffer.fetchOffset]));
     const topics = byTopic(
-      wanted.map((buffer) => ({
-        topic: buffer.topic,
-        partition: buffer.partition,
-        currentLeaderEpoch: -1,
-        fetchOffset: buffer.fetchOffset,
-        maxBytes: maxBytesPerPartition,
-      })),
+      wanted.map(({ topic, partition, fetchOffset, fetching }) => {
+        fetching.askedOffset = fetchOffset;
+        fetching.askedEpoch = fetching.leaderEpoch;
+        return {
+          topic,
+          partition,
+          fetchOffset,
+          currentLeaderEpoch: fetching.leaderEpoch,
+          maxBytes: maxBytesPerPartition,
+        };
+      }),
     );
+    standstill.note(this.#clock.nowMs, `no answer from broker ${nodeId}`);
     const answer = await this.#cluster.send(
       nodeId,
       fetchRequest(topics, { maxBytes, minBytes, maxWaitMs, isolationLevel }),
     );
+    // Whatever it is, the broker says it of the whole request: as if there had been no answer.
     if (answer.errorCode !== ErrorCode.NONE)
-      throw new KafkaProtocolError(answer.errorCode, `Fetching from broker ${nodeId}`);
-    const served = new Set<PartitionBuffer>();
+      throw new KafkaConnectionError(`Fetching from broker ${nodeId}: it answered ${errorName(answer.errorCode)}.`);
+    standstill.clear();
+    let served = false;
     for (const response of answer.partitions) {
-      const buffer = wanted.find((b) => b.partition === response.partition && b.topic === response.topic);
-      // Removed, or sought elsewhere, while the request was out.
-      if (buffer === undefined || !this.#buffers.includes(buffer) || buffer.fetchOffset !== asked.get(buffer)) continue;
-      if (response.errorCode === ErrorCode.NONE) {
-        const before = buffer.fetchOffset;
-        buffer.backoff.reset();
-        buffer.add(response, isolationLevel === 'read_committed', this.#options);
-        if (buffer.fetchOffset !== before || buffer.failed) served.add(buffer);
-      } else if (response.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
-        void this.#reset(buffer);
-      } else {
-        // Leader moves, topics unknown for a while, rights taken away: what can come back is waited for.
-        this.#standBack(buffer, response.errorCode);
-      }
+      const buffer = this.#partitions.get(response.topic, response.partition);
+      if (buffer !== undefined && this.#isAnswerTo(buffer, nodeId)) served = this.#take(buffer, response) || served;
     }
-    if (served.size > 0) {
-      this.#buffers = [...this.#buffers.filter((b) => !served.has(b)), ...served];
-      this.#arrived = true;
-      this.#waiting?.();
-      this.#options.onData?.();
+    if (!served) return;
+    this.#arrived = true;
+    this.#waiting?.();
+    this.#options.onData?.();
+  }
+
+  /** False where it was removed, sought elsewhere, or got another leader, while the request was out. */
+  #isAnswerTo({ fetching, fetchOffset, failed }: PartitionBuffer, nodeId: number): boolean {
+    const { leader, leaderEpoch, askedOffset, askedEpoch, canBeAsked } = fetching;
+    return !failed && canBeAsked && leader === nodeId && leaderEpoch === askedEpoch && fetchOffset === askedOffset;
+  }
+
+  /** @returns whether the answer brought something */
+  #take(buffer: PartitionBuffer, response: FetchPartitionResponse): boolean {
+    const { fetching, fetchOffset: before } = buffer;
+    if (response.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
+      this.#do(this.#positions.outOfRange(buffer));
+      return false;
     }
+    if (response.errorCode !== ErrorCode.NONE) {
+      // Leader moves, topics unknown for a while, rights taken away: what can come back is waited for.
+      this.#retryLater(buffer, response.errorCode);
+      return false;
+    }
+    fetching.backoff.reset();
+    comeBack(buffer, this.#cluster.logger);
+    buffer.add(response, this.#options.isolationLevel === 'read_committed', this.#options);
+    if (buffer.fetchOffset === before && !buffer.failed) return false;
+    this.#partitions.moveToEnd(buffer);
+    return true;
   }
 
   /** A partition without a usable leader waits by itself; the others of the broker go on. */
-  #standBack(buffer: PartitionBuffer, errorCode: number): void {
-    const { topic, partition, backoff } = buffer;
-    this.#warn(
-      backoff,
-      { topic, partition, error: errorName(errorCode) },
-      'partition not available, looking for its leader',
-    );
-    buffer.retryAtMs = Date.now() + backoff.nextMs();
+  #retryLater({ topic, partition, fetching }: PartitionBuffer, errorCode: number): void {
+    const { backoff, standstill } = fetching;
+    const error = errorName(errorCode);
+    standstill.note(this.#clock.nowMs, error);
+    this.#warn(backoff, { topic, partition, error }, 'partition not available, looking for its leader');
+    fetching.retryAtMs = this.#clock.nowMs + backoff.nextMs();
     this.#needsLeaders = true;
   }
 
-  async #reset(buffer: PartitionBuffer): Promise<void> {
-    const policy = this.#options.resetPolicy(buffer.topic);
-    const { topic, partition } = buffer;
-    if (policy === 'none') {
-      this.#fail(new OffsetOutOfRangeError(topic, partition, buffer.fetchOffset));
-      return;
+  /** Asks the new leader of each where the log of the position's epoch ends. */
+  async #validate(nodeId: number, buffers: readonly PartitionBuffer[], standstill: Standstill): Promise<void> {
+    const topics = byTopic(
+      buffers.map(({ topic, partition, fetchOffset, fetchEpoch, fetching }) => {
+        fetching.askedOffset = fetchOffset;
+        fetching.askedEpoch = fetching.leaderEpoch;
+        return { topic, partition, currentLeaderEpoch: fetching.leaderEpoch, leaderEpoch: fetchEpoch };
+      }),
+    );
+    standstill.note(this.#clock.nowMs, `no answer from broker ${nodeId}`);
+    const answer = await this.#cluster.send(nodeId, offsetForLeaderEpochRequest(topics));
+    standstill.clear();
+    for (const response of answer.partitions) {
+      const buffer = this.#partitions.get(response.topic, response.partition);
+      if (buffer === undefined || buffer.failed) continue;
+      const { leader, leaderEpoch, askedEpoch, askedOffset } = buffer.fetching;
+      if (leader !== nodeId || leaderEpoch !== askedEpoch || buffer.fetchOffset !== askedOffset) continue;
+      if (response.errorCode === ErrorCode.NONE) this.#do(this.#positions.validated(buffer, response));
+      else this.#retryLater(buffer, response.errorCode);
     }
-    buffer.resetting = true;
-    const backoff = new Backoff();
-    while (!this.#stop.signal.aborted && !buffer.failed) {
-      try {
-        const offset = await listOffset(this.#cluster, { topic, partition }, policy);
-        this.#cluster.logger.warn(
-          { topic, partition, from: buffer.fetchOffset, to: offset },
-          `position out of range, reset to ${policy}`,
-        );
-        buffer.seek(offset);
-        buffer.resetting = false;
-        this.#options.onReset?.({ topic, partition }, offset, policy);
+    for (const buffer of buffers) {
+      // The broker left it out: without a pause it would be asked again and again.
+      if (buffer.fetching.needsValidation && buffer.fetching.retryAtMs <= this.#clock.nowMs)
+        this.#retryLater(buffer, ErrorCode.UNKNOWN_SERVER_ERROR);
+    }
+  }
+
+  #do(work: Promise<void>): void {
+    const done = work
+      .catch((error: unknown) => this.#halt(error as KafkaError))
+      .finally(() => {
+        this.#background.delete(done);
         this.wake();
-        return;
-      } catch (error) {
-        this.#warn(
-          backoff,
-          { topic, partition, error: messageOf(error) },
-          'looking up a position failed, trying again',
-        );
-        await backoff.wait(this.#stop.signal);
-      }
-    }
+      });
+    this.#background.add(done);
   }
 
   #warn(backoff: Backoff, fields: object, message: string): void {
     this.#cluster.logger[backoff.attempt === 0 ? 'debug' : 'warn'](fields, message);
+  }
+
+  #halt(error: KafkaError): void {
+    this.#halted = true;
+    this.#fail(error);
+    this.wake();
   }
 
   #fail(error: KafkaError): void {

@@ -8,7 +8,8 @@ export { COMPRESSION_IDS, type CompressionType, compress, loadZstd } from './com
 export * from './consumer-protocol.ts';
 export { crc32c } from './crc32c.ts';
 export * from './errors.ts';
-export { Fetcher, type FetcherOptions } from './fetcher.ts';
+export { Fetcher } from './fetcher.ts';
+export type { FetcherOptions } from './fetcher-options.ts';
 export { type Generation, type GroupHooks, GroupMember, type GroupMemberOptions } from './group-member.ts';
 export { murmur2, partitionForKey } from './murmur2.ts';
 export * from './offsets.ts';

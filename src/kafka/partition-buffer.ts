@@ -3,15 +3,15 @@
  * batches, aborted transactions and offsets below the fetch position are stepped over here, and so are the gaps that
  * compaction leaves, so that the position reaches the end of the log.
  */
-import { Backoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import { CorruptRecordError, type KafkaError } from './errors.ts';
+import { FetchState } from './fetch-state.ts';
 import { type BatchOptions, forEachBatch, type RecordBatch, type RecordCursor } from './record-batch.ts';
 import type { FetchPartitionResponse } from './requests/01-fetch.ts';
 
 type Entry =
   | { readonly kind: 'batch'; readonly batch: RecordBatch; readonly skipBelow: number }
-  | { readonly kind: 'skip'; readonly nextOffset: number; readonly sizeBytes: number }
+  | { readonly kind: 'skip'; readonly nextOffset: number; readonly sizeBytes: number; readonly leaderEpoch: number }
   | { readonly kind: 'error'; readonly error: KafkaError };
 
 const ABORT = 0;
@@ -23,31 +23,38 @@ export class PartitionBuffer {
   readonly partition: number;
   /** The offset the next fetch asks for. */
   fetchOffset: number;
+  /** Leader epoch of the last record before it; −1: not known. */
+  fetchEpoch: number;
   /** −1 until a fetch was answered. */
   highWatermark = -1;
   lastStableOffset = -1;
   bufferedBytes = 0;
   /** Set by the user of the fetcher: nothing more is asked for. */
   paused = false;
-  /** The partition failed: an error entry is or was in the queue, nothing more is asked for. */
+  /** The partition failed or was given up: an error entry is or was in the queue, nothing more is asked for. */
   failed = false;
-  /** The position was out of range and is being looked up. */
-  resetting = false;
-  /** Not asked for before this time (ms since the epoch), while its leader is being looked for. */
-  retryAtMs = 0;
-  readonly backoff = new Backoff();
+  /** It could not be fetched for a while: nobody waits for it until it can be again. */
+  standsBack = false;
+  /** The fetcher's own. */
+  readonly fetching = new FetchState();
   readonly #entries: Entry[] = [];
   #head = 0;
   #cursor: RecordCursor | undefined;
   #current: RecordBatch | undefined;
   #skipBelow = 0;
   #position: number;
+  #positionEpoch: number;
+  /** Where what may be read ends; −1 until a fetch was answered. */
+  #end = -1;
 
-  constructor(topic: string, partition: number, offset: number) {
+  /** @param leaderEpoch of the last record before the offset; −1: not known */
+  constructor(topic: string, partition: number, offset: number, leaderEpoch = -1) {
     this.topic = topic;
     this.partition = partition;
     this.fetchOffset = offset;
+    this.fetchEpoch = leaderEpoch;
     this.#position = offset;
+    this.#positionEpoch = leaderEpoch;
   }
 
   /** The offset to commit once everything handed out before has been processed. */
@@ -55,30 +62,50 @@ export class PartitionBuffer {
     return this.#position;
   }
 
+  /** Leader epoch of the batch that the last record handed out was in, to commit with the position; −1: not known. */
+  get positionEpoch(): number {
+    return this.#positionEpoch;
+  }
+
   /**
    * True where the broker is known to hold, or may hold (nothing was answered yet), records that were not handed out,
-   * and they can be had: a partition whose leader is being looked for in vain is not waited for.
+   * and they can be had: a partition that cannot be fetched is not waited for.
    */
   get expectsMore(): boolean {
-    if (this.failed || this.backoff.attempt > 3) return false;
-    return this.highWatermark < 0 || this.fetchOffset < this.highWatermark;
+    if (this.failed || this.standsBack) return false;
+    return this.#end < 0 || this.fetchOffset < this.#end;
   }
 
-  /** Records between the position and the high watermark, of the last answer; 0 before the first. */
+  /** Records between the position and the end of what may be read, of the last answer; 0 before the first. */
   get lag(): number {
-    return this.highWatermark < 0 ? 0 : Math.max(0, this.highWatermark - this.#position);
+    return this.#end < 0 ? 0 : Math.max(0, this.#end - this.#position);
   }
 
-  /** Drops what is buffered and goes on at `offset`. */
-  seek(offset: number): void {
+  /** Drops what is buffered and goes on at `offset`; `leaderEpoch` as in the constructor. */
+  seek(offset: number, leaderEpoch = -1): void {
     this.#entries.length = 0;
     this.#head = 0;
     this.#cursor = undefined;
     this.#current = undefined;
     this.bufferedBytes = 0;
     this.fetchOffset = offset;
+    this.fetchEpoch = leaderEpoch;
     this.#position = offset;
+    this.#positionEpoch = leaderEpoch;
     this.failed = false;
+    this.fetching.needsValidation = leaderEpoch >= 0;
+  }
+
+  /**
+   * The leader's log diverges at `offset`: what is buffered may be of a log that is gone, and is fetched anew.
+   * @returns whether records beyond it were handed out already
+   */
+  truncate(offset: number, leaderEpoch: number): boolean {
+    const wasHandedOut = this.#position > offset;
+    if (wasHandedOut) this.seek(offset, leaderEpoch);
+    else this.seek(this.#position, this.#positionEpoch);
+    this.fetching.needsValidation = false;
+    return wasHandedOut;
   }
 
   /**
@@ -117,8 +144,10 @@ export class PartitionBuffer {
     }
     if (entry.kind === 'skip') {
       this.#position = Math.max(this.#position, entry.nextOffset);
+      this.#positionEpoch = entry.leaderEpoch;
       this.bufferedBytes -= entry.sizeBytes;
     } else {
+      this.#positionEpoch = entry.batch.partitionLeaderEpoch;
       this.#current = entry.batch;
       this.#skipBelow = entry.skipBelow;
       this.#cursor = entry.batch.records();
@@ -130,6 +159,8 @@ export class PartitionBuffer {
   add(response: FetchPartitionResponse, readCommitted: boolean, options: BatchOptions): void {
     this.highWatermark = response.highWatermark;
     this.lastStableOffset = response.lastStableOffset;
+    // Behind an open transaction there is nothing to wait for: it may stay open for long.
+    this.#end = readCommitted ? response.lastStableOffset : response.highWatermark;
     const aborted = readCommitted ? new AbortedTransactions(response.abortedTransactions) : undefined;
     try {
       forEachBatch(response.records, 0, response.records.length, this, options, (batch) => {
@@ -137,12 +168,14 @@ export class PartitionBuffer {
         const skip = batch.isControl || aborted?.contains(batch) === true;
         if (batch.isControl) aborted?.marker(batch);
         if (skip || batch.recordCount === 0) {
-          this.#entries.push({ kind: 'skip', nextOffset: batch.lastOffset + 1, sizeBytes: batch.sizeBytes });
+          const { lastOffset, sizeBytes, partitionLeaderEpoch: leaderEpoch } = batch;
+          this.#entries.push({ kind: 'skip', nextOffset: lastOffset + 1, sizeBytes, leaderEpoch });
         } else {
           this.#entries.push({ kind: 'batch', batch, skipBelow: this.fetchOffset });
         }
         this.bufferedBytes += batch.sizeBytes;
         this.fetchOffset = batch.lastOffset + 1;
+        this.fetchEpoch = batch.partitionLeaderEpoch;
       });
     } catch (error) {
       this.failed = true;
