@@ -14,7 +14,8 @@ export { type Generation, type GroupHooks, GroupMember, type GroupMemberOptions 
 export { murmur2, partitionForKey } from './murmur2.ts';
 export * from './offsets.ts';
 export { PartitionBuffer } from './partition-buffer.ts';
-export { Producer, type ProducerOptions } from './producer.ts';
+export { Producer } from './producer.ts';
+export type { ProducerOptions } from './producer-options.ts';
 export {
   type BatchOptions,
   forEachBatch,

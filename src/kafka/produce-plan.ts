@@ -6,39 +6,52 @@ const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
 /** What a broker remembers of an idempotent producer: more in flight could not be told from repetitions. */
 const MAX_IN_FLIGHT = 5;
 
+export interface ProducePlan {
+  /** By broker. */
+  readonly requests: ReadonlyMap<number, readonly PendingBatch[]>;
+  /** Nobody is known to lead them. */
+  readonly leaderless: readonly ProducerPartition[];
+  /** When the next of those that hold off may go, by the sender's clock; Infinity: none does. */
+  readonly nextAtMs: number;
+}
+
 /**
  * Takes the next batch of each partition that may send one.
+ * @param waiting partitions with batches that are ready, in order of who goes first
  * @param inFlightByNode requests out to each broker
+ * @param nowMs by the sender's clock
+ * @param todayMs since the epoch
  */
 export function planRequests(
-  topics: Iterable<readonly ProducerPartition[]>,
+  waiting: Iterable<ProducerPartition>,
   leaderOf: (partition: ProducerPartition) => number,
   inFlightByNode: ReadonlyMap<number, number>,
-): { readonly requests: ReadonlyMap<number, readonly PendingBatch[]>; readonly leaderless: boolean } {
+  nowMs: number,
+  todayMs: number,
+): ProducePlan {
   const requests = new Map<number, PendingBatch[]>();
   const bytes = new Map<number, number>();
-  let leaderless = false;
-  for (const partitions of topics) {
-    for (const partition of partitions) {
-      const batch = partition.peek(MAX_IN_FLIGHT);
-      if (batch === undefined) continue;
-      const node = leaderOf(partition);
-      if (node < 0) {
-        leaderless = true;
-        continue;
-      }
-      const before = bytes.get(node) ?? 0;
-      if (
-        (inFlightByNode.get(node) ?? 0) >= MAX_IN_FLIGHT ||
-        (before > 0 && before + batch.bytes.length > MAX_REQUEST_BYTES)
-      )
-        continue;
-      partition.take();
-      bytes.set(node, before + batch.bytes.length);
-      const batches = requests.get(node);
-      if (batches === undefined) requests.set(node, [batch]);
-      else batches.push(batch);
+  const leaderless: ProducerPartition[] = [];
+  let nextAtMs = Number.POSITIVE_INFINITY;
+  for (const partition of waiting) {
+    if (partition.retryAtMs > nowMs) {
+      if (partition.retryAtMs < nextAtMs) nextAtMs = partition.retryAtMs;
+      continue;
     }
+    const node = leaderOf(partition);
+    if (node < 0) {
+      leaderless.push(partition);
+      continue;
+    }
+    const batch = partition.peek(node, todayMs, MAX_IN_FLIGHT);
+    if (batch === undefined || (inFlightByNode.get(node) ?? 0) >= MAX_IN_FLIGHT) continue;
+    const before = bytes.get(node) ?? 0;
+    if (before > 0 && before + batch.bytes.length > MAX_REQUEST_BYTES) continue;
+    partition.take();
+    bytes.set(node, before + batch.bytes.length);
+    const batches = requests.get(node);
+    if (batches === undefined) requests.set(node, [batch]);
+    else batches.push(batch);
   }
-  return { requests, leaderless };
+  return { requests, leaderless, nextAtMs };
 }

@@ -2,7 +2,12 @@
  * One partition's share of the producer: the open batch, batches waiting in order of their sequence, and those in
  * flight. After a failure what was in flight returns to its place, and until the first of it is acknowledged only one
  * batch is out, so that order is kept through retries.
+ *
+ * A broker keeps the order of several batches in flight by their sequences, but takes any first sequence of a producer id
+ * that it does not know: the second of two would be written before the first, where that is refused for a moment. So
+ * only one is out, too, until the first acknowledgement under an id, and whenever the broker may have forgotten it.
  */
+import { Backoff } from '../backoff.ts';
 import { type ByteWriter, writeInt64 } from '../bytes.ts';
 import type { Header } from '../headers.ts';
 import type { CompressionType } from './compression/index.ts';
@@ -26,27 +31,49 @@ export interface PendingBatch {
   readonly writer: ByteWriter | undefined;
   /** How often it went out. */
   sends: number;
+  /** When its first record came, by the delivery watch. */
+  readonly createdAtMs: number;
+  /** The highest timestamp of its records, ms since the epoch. */
+  readonly maxTimestamp: number;
 }
 
 /** Sequences are int32 and start over at 0 behind the largest (`DefaultRecordBatch#incrementSequence`). */
 const SEQUENCES = 2 ** 31;
+/**
+ * ms for which a broker surely remembers a producer id. By default it is a day (producer.id.expiration.ms), and is
+ * lowered, to an hour say, against floods of ids. It counts from the highest timestamp of the last batch, not from when that
+ * was written: under old timestamps, as when a backlog is caught up, an id is forgotten again and again. A wrong guess this
+ * way costs a round trip, the other way the order.
+ */
+export const REMEMBERED_MS = 30 * 60_000;
 /** The next batch of a partition likely grows to the size of the last. */
 const FIRST_BATCH_BYTES = 4096;
 
 export class ProducerPartition {
   readonly topic: string;
   readonly partition: number;
+  /** What its batches are stamped with; undefined: nothing may go yet. */
+  identity: Identity | undefined;
   /** The broker lost this producer's state for the partition. */
   needsNewIdentity = false;
   /** The offset behind the last record known to be written; −1 before the first. */
   ackedOffset = -1;
+  /** Nothing goes before this time, by the sender's clock: the last try failed. */
+  retryAtMs = 0;
+  /** Why the last try failed; empty: it did not. */
+  trouble = '';
+  readonly backoff = new Backoff();
   readonly #writers: WriterPool;
   #open: RecordBatchBuilder | undefined;
   #openWriter: ByteWriter | undefined;
+  #openedAtMs = 0;
   #ready: PendingBatch[] = [];
   #inFlight: PendingBatch[] = [];
   #nextSequence = 0;
   #retrying = false;
+  /** Until when the broker that wrote the last batch remembers the id; 0: it may not know it. */
+  #rememberedUntilMs = 0;
+  #rememberedBy = -1;
   #lastBatchBytes = FIRST_BATCH_BYTES;
 
   constructor(topic: string, partition: number, writers: WriterPool) {
@@ -62,6 +89,23 @@ export class ProducerPartition {
 
   get inFlightCount(): number {
     return this.#inFlight.length;
+  }
+
+  get hasReady(): boolean {
+    return this.#ready.length > 0;
+  }
+
+  /** When the oldest record that is not acknowledged came, by the delivery watch; undefined: there is none. */
+  get oldestMs(): number | undefined {
+    // Those in flight were first in order, but for what returned from a failure.
+    const open = this.#open === undefined ? Number.POSITIVE_INFINITY : this.#openedAtMs;
+    const oldest = Math.min(open, this.#ready[0]?.createdAtMs ?? open, this.#inFlight[0]?.createdAtMs ?? open);
+    return oldest === Number.POSITIVE_INFINITY ? undefined : oldest;
+  }
+
+  /** The batch that was just begun is of this time. */
+  opened(nowMs: number): void {
+    this.#openedAtMs = nowMs;
   }
 
   append(
@@ -84,29 +128,52 @@ export class ProducerPartition {
     return this.#open;
   }
 
-  /** Closes the open batch and queues it. */
-  close(compression: CompressionType, identity: Identity): PendingBatch | undefined {
+  /** Closes the open batch and queues it. @param identity for a partition that has none yet */
+  close(compression: CompressionType, identity: Identity | undefined): PendingBatch | undefined {
     const open = this.#open;
     if (open === undefined) return undefined;
     this.#open = undefined;
+    this.identity ??= identity;
     this.#lastBatchBytes = Math.max(FIRST_BATCH_BYTES, open.sizeBytes);
     const baseSequence = this.#nextSequence;
     this.#nextSequence = (baseSequence + open.recordCount) % SEQUENCES;
-    const bytes = open.build(compression, { ...identity, baseSequence });
+    const bytes = open.build(compression, { ...(this.identity ?? NOBODY), baseSequence });
     let writer = this.#openWriter;
     if (compression !== 'none') {
       this.#writers.give(writer!);
       writer = undefined;
     }
-    const { recordCount } = open;
-    const batch: PendingBatch = { owner: this, recordCount, compression, bytes, baseSequence, writer, sends: 0 };
+    const { recordCount, maxTimestamp } = open;
+    const batch: PendingBatch = {
+      owner: this,
+      recordCount,
+      compression,
+      bytes,
+      baseSequence,
+      writer,
+      sends: 0,
+      createdAtMs: this.#openedAtMs,
+      maxTimestamp,
+    };
     this.#ready.push(batch);
     return batch;
   }
 
-  /** The batch that may go next. */
-  peek(maxInFlight: number): PendingBatch | undefined {
-    return this.#inFlight.length < (this.#retrying ? 1 : maxInFlight) ? this.#ready[0] : undefined;
+  /** The batch that may go to the broker next. */
+  peek(nodeId: number, nowMs: number, maxInFlight: number): PendingBatch | undefined {
+    if (this.identity === undefined || this.needsNewIdentity) return undefined;
+    const inFlight = this.#inFlight.length;
+    if (inFlight > 0 && (inFlight >= maxInFlight || this.#retrying || !this.#isRemembered(nodeId, nowMs)))
+      return undefined;
+    return this.#ready[0];
+  }
+
+  #isRemembered(nodeId: number, nowMs: number): boolean {
+    // What is out counts from the moment it is written: those before the last were judged when it was sent.
+    const last = this.#inFlight[this.#inFlight.length - 1]!;
+    return (
+      nodeId === this.#rememberedBy && nowMs < this.#rememberedUntilMs && nowMs < last.maxTimestamp + REMEMBERED_MS
+    );
   }
 
   take(): void {
@@ -120,15 +187,31 @@ export class ProducerPartition {
     return this.#inFlight[0] === batch && !this.#ready.some((other) => precedes(other, batch));
   }
 
-  /** @param baseOffset −1 where the broker did not say (a repetition of what it had) */
-  done(batch: PendingBatch, baseOffset: number): void {
+  /**
+   * The broker has it.
+   * @param baseOffset −1 where the broker did not say (a repetition of what it had)
+   * @param appendedMs the timestamp that its records have on the topic
+   */
+  done(batch: PendingBatch, baseOffset: number, nodeId: number, appendedMs: number, nowMs: number): void {
     if (baseOffset >= 0) this.ackedOffset = Math.max(this.ackedOffset, baseOffset + batch.recordCount);
     this.#inFlight = this.#inFlight.filter((other) => other !== batch);
-    this.#retrying = false;
+    this.#rememberedBy = nodeId;
+    this.#rememberedUntilMs = Math.min(nowMs, appendedMs) + REMEMBERED_MS;
+    const first = this.#ready[0];
+    // One before it that failed may have been written all the same: the broker knows a repetition of the last five only.
+    if (first === undefined || !precedes(first, batch)) this.#goOn();
     // Sent once, its bytes have left; an earlier try's may still wait in a socket that hangs.
     if (batch.writer !== undefined && batch.sends === 1) this.#writers.give(batch.writer);
   }
 
+  #goOn(): void {
+    this.#retrying = false;
+    this.retryAtMs = 0;
+    this.trouble = '';
+    this.backoff.reset();
+  }
+
+  /** Returns a batch to its place, to go again after a while. */
   retry(batch: PendingBatch): void {
     this.#inFlight = this.#inFlight.filter((other) => other !== batch);
     this.#retrying = true;
@@ -136,8 +219,15 @@ export class ProducerPartition {
     this.#ready.splice(at < 0 ? this.#ready.length : at, 0, batch);
   }
 
+  /** Nothing goes for a while, longer each time. */
+  holdOff(nowMs: number, why: string): void {
+    this.trouble = why;
+    // Batches that fail together are one failure.
+    if (this.retryAtMs <= nowMs) this.retryAtMs = nowMs + this.backoff.nextMs();
+  }
+
   /** Replaces a batch that is too large by two halves under the same sequences; returns the bytes this adds. */
-  split(batch: PendingBatch, identity: Identity): number {
+  split(batch: PendingBatch): number {
     this.retry(batch);
     const index = this.#ready.indexOf(batch);
     const cursor = new RecordBatch(batch.bytes, 0, this).records();
@@ -158,9 +248,9 @@ export class ProducerPartition {
           cursor.headers(),
         );
       }
-      const bytes = builder.build(batch.compression, { ...identity, baseSequence });
-      const { compression } = batch;
-      parts.push({ owner: this, recordCount: count, compression, bytes, baseSequence, writer: undefined, sends: 0 });
+      const bytes = builder.build(batch.compression, { ...(this.identity ?? NOBODY), baseSequence });
+      const { maxTimestamp } = builder;
+      parts.push({ ...batch, recordCount: count, bytes, baseSequence, writer: undefined, sends: 0, maxTimestamp });
       baseSequence = (baseSequence + count) % SEQUENCES;
     }
     this.#ready.splice(index, 1, ...parts);
@@ -169,7 +259,10 @@ export class ProducerPartition {
 
   /** Gives what waits a new producer id and sequences from 0. Nothing may be in flight. */
   restamp(identity: Identity): void {
+    this.identity = identity;
     this.needsNewIdentity = false;
+    this.#rememberedUntilMs = 0;
+    this.retryAtMs = 0;
     let sequence = 0;
     for (const batch of this.#ready) {
       batch.baseSequence = sequence;
@@ -181,7 +274,30 @@ export class ProducerPartition {
     }
     this.#nextSequence = sequence;
   }
+
+  /** The log is another one: what was learned of the old one says nothing. */
+  forgetLog(): void {
+    this.ackedOffset = -1;
+    this.#rememberedUntilMs = 0;
+  }
+
+  /** Drops everything that is not acknowledged, and forgets what was; starts over without an identity. */
+  discard(): void {
+    if (this.#openWriter !== undefined && this.#open !== undefined) this.#writers.give(this.#openWriter);
+    for (const { writer, sends } of this.#ready) if (writer !== undefined && sends === 0) this.#writers.give(writer);
+    this.#open = undefined;
+    this.#ready = [];
+    this.#inFlight = [];
+    this.#nextSequence = 0;
+    this.identity = undefined;
+    this.needsNewIdentity = false;
+    this.#goOn();
+    this.forgetLog();
+  }
 }
+
+/** Stamped on what waits for an identity. */
+const NOBODY: Identity = { producerId: -1, producerEpoch: -1 };
 
 /** Sequence order across the wrap-around at 2^31. */
 function precedes(a: PendingBatch, b: PendingBatch): boolean {

@@ -1,85 +1,109 @@
 /**
  * The producer: records are encoded into batches as they arrive, batches leave when they are full or have lingered.
  * Idempotent: a sequence a partition, up to five batches in flight, order kept through retries. `send` is synchronous;
- * memory is bounded by `isFull` and `drained()`, which the caller is to heed between records.
+ * memory is bounded by `isFull` and `drained()`, which the caller is to heed between records. What fails of one partition
+ * holds up that partition only.
  */
-import { Backoff, delay } from '../backoff.ts';
-import { messageOf } from '../errors.ts';
 import type { Header } from '../headers.ts';
+import { BatchSender } from './batch-sender.ts';
 import type { KafkaCluster } from './cluster.ts';
-import { type CompressionType, loadZstd } from './compression/index.ts';
-import { ErrorCode, errorName, KafkaError, KafkaProtocolError, ProduceError } from './errors.ts';
+import { loadZstd } from './compression/index.ts';
+import { withDefaults } from './defaults.ts';
+import { DeliveryWatch } from './delivery-watch.ts';
+import type { KafkaError } from './errors.ts';
 import { partitionForKey } from './murmur2.ts';
-import { noSuchPartition, refused } from './produce-errors.ts';
-import { planRequests } from './produce-plan.ts';
-import { type Identity, type PendingBatch, ProducerPartition } from './producer-partition.ts';
-import { type ProducePartitionResponse, produceRequest } from './requests/00-produce.ts';
-import { initProducerIdRequest } from './requests/admin.ts';
-import { sizeOf, type UnroutedRecord } from './unrouted-record.ts';
+import {
+  compressionFailed,
+  deliveryTimedOut,
+  discarded,
+  invalidTimestamp,
+  noSuchPartition,
+  producerClosed,
+} from './produce-errors.ts';
+import { untilProducerId } from './producer-ids.ts';
+import { PRODUCER_DEFAULTS, type ProducerOptions } from './producer-options.ts';
+import type { ProducerPartition } from './producer-partition.ts';
+import { type ProducerTopic, ProducerTopics } from './producer-topics.ts';
+import { sizeOf, type UnroutedRecord, UnroutedRecords } from './unrouted-records.ts';
+import { Waiters } from './waiters.ts';
 import { WriterPool } from './writer-pool.ts';
 
-export interface ProducerOptions {
-  /** ms a batch waits for more records (linger.ms). Default 20. */
-  readonly lingerMs?: number;
-  /** Bytes at which a batch is closed (batch.size). Default 256 KiB. */
-  readonly batchBytes?: number;
-  /** Default none. */
-  readonly compression?: CompressionType;
-  /** Bytes not yet acknowledged above which `isFull` (buffer.memory). Default 32 MiB. */
-  readonly bufferBytes?: number;
-  /** ms the broker waits for its in-sync replicas (request.timeout.ms). Default 30000. */
-  readonly requestTimeoutMs?: number;
-  /** ms after which a topic that does not exist is an error (max.block.ms). Default 60000. */
-  readonly unknownTopicTimeoutMs?: number;
-}
+/** What of a cluster producing needs: a test may put its own in its place. */
+export type ProducerCluster = Pick<
+  KafkaCluster,
+  'send' | 'sendToAny' | 'refresh' | 'leaderOf' | 'partitionCount' | 'topic' | 'logger' | 'reset' | 'close'
+>;
 
 const NOTHING = Buffer.alloc(0);
 
+/**
+ * At least once: a batch whose answer was lost goes again under its sequence, and the broker knows it. It is written twice
+ * only where the broker has forgotten the producer meanwhile, and what is dropped by `discard()` may have been written.
+ */
 export class Producer {
-  readonly #cluster: KafkaCluster;
+  readonly #cluster: ProducerCluster;
   readonly #options: Required<ProducerOptions>;
-  readonly #partitions = new Map<string, ProducerPartition[]>();
-  /** Records of topics whose metadata is not known yet. */
-  readonly #unrouted = new Map<string, UnroutedRecord[]>();
   readonly #writers = new WriterPool();
+  readonly #topics: ProducerTopics;
+  readonly #unrouted: UnroutedRecords;
+  readonly #sender: BatchSender;
+  readonly #watch: DeliveryWatch;
+  readonly #waiters = new Waiters();
   readonly #stop = new AbortController();
-  #identity: Identity = { producerId: -1, producerEpoch: -1 };
+  /** Partitions with an open batch. */
+  readonly #open = new Set<ProducerPartition>();
+  /** Partitions with records that are not acknowledged. */
+  readonly #unacknowledged = new Set<ProducerPartition>();
   #bufferedBytes = 0;
   #lingerTimer: NodeJS.Timeout | undefined;
-  #pumpScheduled = false;
-  #flushing = false;
+  #metadataTimer: NodeJS.Timeout | undefined;
+  #flushing = 0;
   #failure: KafkaError | undefined;
-  #waiters: {
-    readonly done: () => boolean;
-    readonly resolve: () => void;
-    readonly reject: (error: unknown) => void;
-  }[] = [];
-  readonly #inFlightByNode = new Map<number, number>();
-  readonly #backoff = new Backoff();
-  #recovering: Promise<void> | undefined;
 
-  constructor(cluster: KafkaCluster, options: ProducerOptions = {}) {
+  constructor(cluster: ProducerCluster, options: ProducerOptions = {}) {
     this.#cluster = cluster;
-    this.#options = {
-      lingerMs: 20,
-      batchBytes: 256 * 1024,
-      compression: 'none',
-      bufferBytes: 32 * 1024 * 1024,
-      requestTimeoutMs: 30_000,
-      unknownTopicTimeoutMs: 60_000,
-      ...options,
-    };
+    this.#options = withDefaults(PRODUCER_DEFAULTS, options);
+    this.#topics = new ProducerTopics(cluster, this.#writers);
+    this.#watch = new DeliveryWatch(this.#options.deliveryTimeoutMs, (nowMs) => this.#checkDelivery(nowMs));
+    this.#unrouted = new UnroutedRecords({
+      cluster,
+      timeoutMs: this.#options.unknownTopicTimeoutMs,
+      signal: this.#stop.signal,
+      onKnown: (topic, records) => this.#routed(topic, records),
+      onFailure: (error) => this.#fail(error),
+    });
+    this.#sender = new BatchSender({
+      cluster,
+      topics: this.#topics,
+      unacknowledged: this.#unacknowledged,
+      requestTimeoutMs: this.#options.requestTimeoutMs,
+      signal: this.#stop.signal,
+      onBytes: (delta) => {
+        this.#bufferedBytes += delta;
+      },
+      onAnswers: () => this.#settle(),
+      onFailure: (error) => this.#fail(error),
+    });
   }
 
   /** Gets a producer id. @throws KafkaProtocolError CLUSTER_AUTHORIZATION_FAILED: the user may not write idempotently */
   async start(): Promise<void> {
     await loadZstd();
-    this.#identity = await this.#initProducerId();
+    const { unknownTopicTimeoutMs: timeoutMs, metadataMaxAgeMs } = this.#options;
+    const identity = await untilProducerId(this.#cluster, { signal: this.#stop.signal, timeoutMs });
+    if (this.#stop.signal.aborted) throw producerClosed();
+    // Topics grow without anything failing. Not a reason to keep the process alive.
+    clearInterval(this.#metadataTimer);
+    this.#metadataTimer = setInterval(() => this.#sender.refresh(this.#topics.names), metadataMaxAgeMs);
+    this.#metadataTimer.unref();
+    this.#sender.start(identity);
   }
 
   /** Looks up topics ahead, so that their records are routed as they are sent. */
   async prepare(topics: readonly string[]): Promise<void> {
-    if (topics.length > 0) await this.#cluster.refresh(topics);
+    if (topics.length === 0) return;
+    await this.#cluster.refresh(topics);
+    this.#topics.adopt();
   }
 
   /** True where more than `bufferBytes` wait to be acknowledged: await `drained()` before the next record. */
@@ -91,26 +115,26 @@ export class Producer {
     return this.#bufferedBytes;
   }
 
-  /** The offset behind the last record written to a partition; −1 where none was. */
+  /** The offset behind the last record written to a partition; −1 where none was, or since `discard()`. */
   ackedOffset(topic: string, partition: number): number {
-    return this.#partitions.get(topic)?.[partition]?.ackedOffset ?? -1;
+    return this.#topics.partition(topic, partition)?.ackedOffset ?? -1;
   }
 
-  /** What stopped the producer; every later call throws it. */
+  /** What stopped the producer, at once; every later call throws it. */
   get failure(): KafkaError | undefined {
     return this.#failure;
   }
 
-  /** Partitions of a topic; 0 while they are not known. */
+  /** Partitions of a topic, as records are routed; 0 while they are not known. */
   partitionCount(topic: string): number {
-    return this.#cluster.partitionCount(topic);
+    return this.#topics.partitionCount(topic);
   }
 
   /**
    * Hot. Appends a record; key and value are ranges of buffers, copied here; a length of −1 is null.
    * @param partition −1: by Java's murmur2 of the key; without a key, a partition that changes with each batch
    * @param timestamp ms since the epoch
-   * @throws the error that stopped the producer
+   * @throws the error that stopped the producer; ProduceError the record cannot be written, and nothing else is lost
    */
   send(
     topic: string,
@@ -125,8 +149,9 @@ export class Producer {
     headers: readonly Header[],
   ): void {
     if (this.#failure !== undefined) throw this.#failure;
-    const partitions = this.#partitions.get(topic) ?? this.#route(topic);
-    if (partitions === undefined) {
+    if (!Number.isSafeInteger(timestamp)) throw invalidTimestamp(topic, timestamp);
+    const route = this.#topics.get(topic) ?? this.#route(topic);
+    if (route === undefined) {
       this.#stash(topic, {
         partition,
         timestamp,
@@ -136,310 +161,167 @@ export class Producer {
       });
       return;
     }
+    const { partitions } = route;
     let index = partition;
     if (index < 0) {
       index =
         keyLength >= 0
           ? partitionForKey(keyBuffer, partitions.length, keyStart, keyStart + keyLength)
-          : stickyPartition(partitions);
+          : this.#topics.stickyPartition(route);
     }
     const target = partitions[index];
     if (target === undefined) throw noSuchPartition(topic, index, partitions.length);
     const before = target.openBytes;
     target.append(timestamp, keyBuffer, keyStart, keyLength, valueBuffer, valueStart, valueLength, headers);
-    this.#bufferedBytes += target.openBytes - before;
-    if (target.openBytes >= this.#options.batchBytes) {
+    const after = target.openBytes;
+    this.#bufferedBytes += after - before;
+    if (before === 0) this.#opened(target);
+    if (after >= this.#options.batchBytes) {
       this.#close(target);
-      this.#schedulePump();
+      this.#sender.schedulePump();
     } else if (this.#lingerTimer === undefined) {
       this.#lingerTimer = setTimeout(() => {
         this.#lingerTimer = undefined;
         this.#closeAll();
-        this.#pump();
+        this.#sender.pump();
       }, this.#options.lingerMs);
     }
   }
 
-  /** Resolves when the buffer has room again. */
+  /** Resolves when the buffer has room again. @throws the error that stopped the producer; MILLRACE_KAFKA_DISCARDED */
   drained(): Promise<void> {
     this.#closeAll();
-    this.#pump();
+    this.#sender.pump();
     return this.#until(() => this.#bufferedBytes <= this.#options.bufferBytes / 2);
   }
 
-  /** Resolves when every record sent before is acknowledged by all in-sync replicas. */
+  /**
+   * Resolves when every record sent before is acknowledged by all in-sync replicas.
+   * @throws the error that stopped the producer; MILLRACE_KAFKA_DISCARDED
+   */
   async flush(): Promise<void> {
-    this.#flushing = true;
+    this.#flushing++;
     try {
       this.#closeAll();
-      this.#pump();
+      this.#sender.pump();
       await this.#until(() => this.#bufferedBytes === 0);
     } finally {
-      this.#flushing = false;
+      this.#flushing--;
     }
+  }
+
+  /**
+   * Drops every record that is not acknowledged, and what was learned of those that are: to be called when the tasks that
+   * sent them are another's. Its connections are reset, so that nothing leaves later; what a broker has received by now may
+   * still be written. Goes on under a new producer id, which is got before anything is sent again. Pending `flush()` and
+   * `drained()` reject with MILLRACE_KAFKA_DISCARDED; a producer that has failed stays failed.
+   */
+  discard(): void {
+    if (this.#stop.signal.aborted) return;
+    for (const partition of this.#topics.all()) partition.discard();
+    this.#unrouted.clear();
+    this.#open.clear();
+    this.#unacknowledged.clear();
+    this.#bufferedBytes = 0;
+    this.#stopTimers();
+    this.#waiters.rejectAll(discarded());
+    this.#cluster.reset();
+    this.#sender.discard();
   }
 
   /** Drops what is not acknowledged; `flush()` first to keep it. */
   async close(): Promise<void> {
     this.#stop.abort();
-    clearTimeout(this.#lingerTimer);
-    this.#failure ??= new ProduceError('MILLRACE_KAFKA_PRODUCER_CLOSED', 'The producer is closed.');
-    this.#settle();
+    clearInterval(this.#metadataTimer);
+    this.#fail(producerClosed());
     await this.#cluster.close();
   }
 
-  #route(topic: string): ProducerPartition[] | undefined {
-    const count = this.#cluster.partitionCount(topic);
+  #route(topic: string): ProducerTopic | undefined {
     // Order: what waits for metadata goes before what comes now.
-    if (count === 0 || this.#unrouted.has(topic)) return undefined;
-    const partitions = Array.from(
-      { length: count },
-      (_, partition) => new ProducerPartition(topic, partition, this.#writers),
-    );
-    this.#partitions.set(topic, partitions);
-    return partitions;
+    return this.#unrouted.has(topic) ? undefined : this.#topics.open(topic);
   }
 
   #stash(topic: string, record: UnroutedRecord): void {
     this.#bufferedBytes += sizeOf(record);
-    const waiting = this.#unrouted.get(topic);
-    if (waiting !== undefined) {
-      waiting.push(record);
-      return;
-    }
-    this.#unrouted.set(topic, [record]);
-    void this.#resolveTopic(topic);
+    this.#watch.start();
+    this.#unrouted.add(topic, record, this.#watch.nowMs);
   }
 
-  async #resolveTopic(topic: string): Promise<void> {
-    const backoff = new Backoff();
-    const deadline = Date.now() + this.#options.unknownTopicTimeoutMs;
-    while (!this.#stop.signal.aborted) {
-      try {
-        await this.#cluster.refresh([topic]);
-        if (this.#cluster.partitionCount(topic) > 0) break;
-        const code = this.#cluster.topic(topic)?.errorCode ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
-        const error = new KafkaProtocolError(
-          code,
-          `Writing to topic ${topic}`,
-          { topic },
-          'Create it, or allow its use, first.',
-        );
-        if (!error.retriable || Date.now() > deadline) return this.#fail(error);
-      } catch (error) {
-        if (error instanceof KafkaError && !error.retriable) return this.#fail(error);
-      }
-      this.#cluster.logger[backoff.attempt < 3 ? 'debug' : 'warn'](
-        { topic },
-        'topic to write to is not known yet, looking again',
-      );
-      await backoff.wait(this.#stop.signal);
-    }
-    const records = this.#unrouted.get(topic) ?? [];
-    this.#unrouted.delete(topic);
+  #routed(topic: string, records: readonly UnroutedRecord[]): void {
     try {
       for (const record of records) {
         this.#bufferedBytes -= sizeOf(record);
-        const { key, value } = record;
-        this.send(
-          topic,
-          record.partition,
-          record.timestamp,
-          key ?? NOTHING,
-          0,
-          key?.length ?? -1,
-          value ?? NOTHING,
-          0,
-          value?.length ?? -1,
-          record.headers,
-        );
+        const { partition, timestamp, key, value, headers } = record;
+        const [keyLength, valueLength] = [key?.length ?? -1, value?.length ?? -1];
+        this.send(topic, partition, timestamp, key ?? NOTHING, 0, keyLength, value ?? NOTHING, 0, valueLength, headers);
       }
-      if (this.#flushing) this.#closeAll();
-      this.#pump();
+      if (this.#flushing > 0) this.#closeAll();
+      this.#sender.pump();
     } catch (error) {
       this.#fail(error as KafkaError);
     }
   }
 
+  /** A batch was begun. */
+  #opened(partition: ProducerPartition): void {
+    this.#watch.start();
+    partition.opened(this.#watch.nowMs);
+    this.#open.add(partition);
+    this.#unacknowledged.add(partition);
+  }
+
   #close(partition: ProducerPartition): void {
     const before = partition.openBytes;
-    const batch = partition.close(this.#options.compression, this.#identity);
-    if (batch !== undefined) this.#bufferedBytes += batch.bytes.length - before;
+    this.#open.delete(partition);
+    try {
+      const batch = partition.close(this.#options.compression, this.#sender.identity);
+      if (batch !== undefined) this.#bufferedBytes += batch.bytes.length - before;
+    } catch (error) {
+      this.#fail(compressionFailed(partition.topic, partition.partition, error));
+    }
+    this.#sender.add(partition);
   }
 
   #closeAll(): void {
-    for (const partitions of this.#partitions.values()) {
-      for (const partition of partitions) if (partition.openBytes > 0) this.#close(partition);
-    }
+    for (const partition of this.#open) this.#close(partition);
   }
 
-  #schedulePump(): void {
-    if (this.#pumpScheduled) return;
-    this.#pumpScheduled = true;
-    queueMicrotask(() => {
-      this.#pumpScheduled = false;
-      this.#pump();
-    });
+  #checkDelivery(nowMs: number): void {
+    const overdue = this.#overdue(nowMs - this.#options.deliveryTimeoutMs);
+    if (overdue === undefined) return;
+    const { topic, partition, sinceMs, trouble } = overdue;
+    this.#fail(deliveryTimedOut(topic, partition, nowMs - sinceMs, trouble));
   }
 
-  /** Sends what may go now: per broker at most five requests, per partition in order. */
-  #pump(): void {
-    if (this.#failure !== undefined || this.#recovering !== undefined) return;
-    for (;;) {
-      const { requests, leaderless } = planRequests(
-        this.#partitions.values(),
-        (at) => this.#cluster.leaderOf(at.topic, at.partition),
-        this.#inFlightByNode,
-      );
-      for (const [node, batches] of requests) void this.#produce(node, batches);
-      if (leaderless) void this.#recover('a partition has no leader');
-      // What did not fit into these requests goes with the next ones, as long as there are any.
-      if (requests.size === 0) return;
-    }
-  }
-
-  async #produce(node: number, batches: readonly PendingBatch[]): Promise<void> {
-    this.#inFlightByNode.set(node, (this.#inFlightByNode.get(node) ?? 0) + 1);
-    const topics = new Map<string, { partition: number; batch: Buffer }[]>();
-    for (const { owner, bytes } of batches) {
-      const entry = { partition: owner.partition, batch: bytes };
-      const list = topics.get(owner.topic);
-      if (list === undefined) topics.set(owner.topic, [entry]);
-      else list.push(entry);
-    }
-    const request = produceRequest(
-      [...topics].map(([topic, partitions]) => ({ topic, partitions })),
-      { timeoutMs: this.#options.requestTimeoutMs },
-    );
-    let trouble: string | undefined;
-    try {
-      const answer = await this.#cluster.send(node, request);
-      this.#release(node);
-      for (const response of answer.partitions) {
-        const batch = batches.find((b) => b.owner.partition === response.partition && b.owner.topic === response.topic);
-        if (batch !== undefined) trouble = this.#answered(batch, response) ?? trouble;
-      }
-    } catch (error) {
-      this.#release(node);
-      if (error instanceof KafkaError && !error.retriable) return this.#fail(error);
-      for (const batch of batches) batch.owner.retry(batch);
-      trouble = messageOf(error);
-    }
-    if (trouble !== undefined) await this.#recover(trouble);
-    else this.#backoff.reset();
-    this.#pump();
-    this.#settle();
-  }
-
-  #release(node: number): void {
-    this.#inFlightByNode.set(node, this.#inFlightByNode.get(node)! - 1);
-  }
-
-  /** Returns why the batch has to be sent again, undefined where it is done. */
-  #answered(batch: PendingBatch, response: ProducePartitionResponse): string | undefined {
-    const { owner } = batch;
-    switch (response.errorCode) {
-      case ErrorCode.NONE:
-      case ErrorCode.DUPLICATE_SEQUENCE_NUMBER:
-        owner.done(batch, response.baseOffset);
-        this.#bufferedBytes -= batch.bytes.length;
-        return undefined;
-      case ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER:
-      case ErrorCode.UNKNOWN_PRODUCER_ID:
-      case ErrorCode.INVALID_PRODUCER_EPOCH:
-        // Behind a batch that failed this is expected; at the front the broker has lost the producer's state.
-        if (owner.isFront(batch)) owner.needsNewIdentity = true;
-        owner.retry(batch);
-        return errorName(response.errorCode);
-      case ErrorCode.MESSAGE_TOO_LARGE:
-      case ErrorCode.RECORD_LIST_TOO_LARGE:
-        if (batch.recordCount > 1) {
-          this.#bufferedBytes += owner.split(batch, this.#identity);
-          return errorName(response.errorCode);
-        }
-        break;
-    }
-    const error = new KafkaProtocolError(response.errorCode, '');
-    if (error.retriable) {
-      owner.retry(batch);
-      return errorName(response.errorCode);
-    }
-    this.#fail(refused(batch, response));
+  /** The first found that waits since then. */
+  #overdue(thenMs: number) {
+    for (const { topic, partition, oldestMs, trouble } of this.#unacknowledged)
+      if (oldestMs !== undefined && oldestMs <= thenMs) return { topic, partition, sinceMs: oldestMs, trouble };
+    for (const { topic, createdAtMs, trouble } of this.#unrouted.topics())
+      if (createdAtMs <= thenMs) return { topic, partition: undefined, sinceMs: createdAtMs, trouble };
     return undefined;
   }
 
-  /** Before anything is sent again: a pause, fresh leaders, and a new producer id where the broker lost ours. */
-  #recover(why: string): Promise<void> {
-    this.#recovering ??= this.#doRecover(why).finally(() => {
-      this.#recovering = undefined;
-      this.#pump();
-      this.#settle();
-    });
-    return this.#recovering;
-  }
-
-  async #doRecover(why: string): Promise<void> {
-    this.#cluster.logger[this.#backoff.attempt < 2 ? 'debug' : 'warn']({ error: why }, 'writing failed, trying again');
-    await this.#backoff.wait(this.#stop.signal);
-    while (!this.#stop.signal.aborted && this.#failure === undefined) {
-      try {
-        await this.#cluster.refresh([...this.#partitions.keys()]);
-        await this.#renewIdentity();
-        return;
-      } catch (error) {
-        if (error instanceof KafkaError && !error.retriable) return this.#fail(error);
-        this.#cluster.logger.warn({ error: messageOf(error) }, 'no broker to write to, trying again');
-        await this.#backoff.wait(this.#stop.signal);
-      }
-    }
-  }
-
-  async #renewIdentity(): Promise<void> {
-    const all = [...this.#partitions.values()].flat();
-    if (!all.some((p) => p.needsNewIdentity)) return;
-    // A batch still out under the old id must be answered before it may go out under the new one.
-    while (all.some((p) => p.inFlightCount > 0) && !this.#stop.signal.aborted) await delay(10, this.#stop.signal);
-    this.#cluster.logger.warn({}, 'the broker no longer knows this producer; going on under a new producer id');
-    this.#identity = await this.#initProducerId();
-    for (const partition of all) partition.restamp(this.#identity);
-  }
-
-  async #initProducerId(): Promise<Identity> {
-    const backoff = new Backoff();
-    const deadline = Date.now() + this.#options.unknownTopicTimeoutMs;
-    for (;;) {
-      const answer = await this.#cluster.sendToAny(initProducerIdRequest(null, this.#options.requestTimeoutMs));
-      if (answer.errorCode === ErrorCode.NONE)
-        return { producerId: answer.producerId, producerEpoch: answer.producerEpoch };
-      const error = new KafkaProtocolError(answer.errorCode, 'Getting a producer id');
-      if (!error.retriable || Date.now() > deadline) throw error;
-      await backoff.wait(this.#stop.signal);
-    }
-  }
-
   #until(done: () => boolean): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#waiters.push({ done, resolve, reject });
-      this.#settle();
-    });
+    return this.#failure === undefined ? this.#waiters.until(done) : Promise.reject(this.#failure);
   }
 
   #settle(): void {
-    this.#waiters = this.#waiters.filter((waiter) => {
-      if (this.#failure !== undefined) waiter.reject(this.#failure);
-      else if (waiter.done()) waiter.resolve();
-      else return true;
-      return false;
-    });
+    if (this.#bufferedBytes === 0) this.#watch.rest();
+    if (this.#failure === undefined) this.#waiters.look();
+  }
+
+  #stopTimers(): void {
+    clearTimeout(this.#lingerTimer);
+    this.#lingerTimer = undefined;
+    this.#watch.rest();
   }
 
   #fail(error: KafkaError): void {
     this.#failure ??= error;
-    this.#settle();
+    this.#stopTimers();
+    this.#sender.stop();
+    this.#waiters.rejectAll(this.#failure);
   }
-}
-
-function stickyPartition(partitions: readonly ProducerPartition[]): number {
-  const open = partitions.findIndex((p) => p.openBytes > 0);
-  return open >= 0 ? open : Math.floor(Math.random() * partitions.length);
 }

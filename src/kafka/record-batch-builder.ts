@@ -32,13 +32,19 @@ export class RecordBatchBuilder {
     writer.position = BATCH_HEADER_BYTES;
   }
 
+  /** The highest timestamp so far, ms since the epoch. */
+  get maxTimestamp(): number {
+    return this.#maxTimestamp;
+  }
+
   /** Bytes so far, header included, before compression. */
   get sizeBytes(): number {
     return this.#out.position;
   }
 
   /**
-   * Hot. Appends a record whose key and value are ranges of buffers; a length of −1 is null.
+   * Hot. Appends a record whose key and value are ranges of buffers; a length of −1 is null. Where that throws, nothing was
+   * appended: the records before it stay as they are.
    * @param timestamp ms since the epoch
    */
   append(
@@ -51,9 +57,8 @@ export class RecordBatchBuilder {
     valueLength: number,
     headers: readonly Header[],
   ): void {
-    const offsetDelta = this.recordCount++;
+    const offsetDelta = this.recordCount;
     if (offsetDelta === 0) this.#baseTimestamp = timestamp;
-    if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp;
     const timestampDelta = timestamp - this.#baseTimestamp;
     const bodyLength =
       1 +
@@ -66,8 +71,8 @@ export class RecordBatchBuilder {
       (headers.length === 0 ? 1 : sizeOfHeaders(headers));
     const out = this.#out;
     out.ensure(bodyLength + 5);
-    const buffer = out.buffer;
-    let position = writeVarint(buffer, bodyLength, out.position);
+    const { buffer, position: start } = out;
+    let position = writeVarint(buffer, bodyLength, start);
     buffer[position++] = 0;
     position = writeVarint(buffer, timestampDelta, position);
     position = writeVarint(buffer, offsetDelta, position);
@@ -86,8 +91,15 @@ export class RecordBatchBuilder {
       out.position = position;
     } else {
       out.position = position;
-      this.#writeHeaders(headers);
+      try {
+        this.#writeHeaders(headers);
+      } catch (error) {
+        out.position = start;
+        throw error;
+      }
     }
+    this.recordCount = offsetDelta + 1;
+    if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp;
   }
 
   /** Closes the batch. Uncompressed, the result is the writer's memory: the builder is not to be used again. */

@@ -1,0 +1,113 @@
+/** Records for topics whose partitions are not known yet: kept as copies, in order, until they are. */
+import { Backoff } from '../backoff.ts';
+import type { Header } from '../headers.ts';
+import type { KafkaCluster } from './cluster.ts';
+import { ErrorCode, errorName, type KafkaError, KafkaProtocolError } from './errors.ts';
+
+export interface UnroutedRecord {
+  readonly partition: number;
+  readonly timestamp: number;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: readonly Header[];
+}
+
+/** The object itself. */
+const OVERHEAD_BYTES = 64;
+
+/** Bytes it counts against the producer's buffer. */
+export function sizeOf({ key, value }: UnroutedRecord): number {
+  return OVERHEAD_BYTES + (key?.length ?? 0) + (value?.length ?? 0);
+}
+
+export interface UnroutedTopic {
+  readonly topic: string;
+  readonly records: UnroutedRecord[];
+  /** When the first of them came, by the delivery watch. */
+  readonly createdAtMs: number;
+  /** Why its partitions are not known. */
+  trouble: string;
+}
+
+export interface UnroutedRecordsOptions {
+  readonly cluster: Pick<KafkaCluster, 'refresh' | 'partitionCount' | 'topic' | 'logger'>;
+  /** ms for which a topic may be unknown. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  /** The topic's partitions are known. */
+  onKnown(topic: string, records: readonly UnroutedRecord[]): void;
+  onFailure(error: KafkaError): void;
+}
+
+export class UnroutedRecords {
+  readonly #options: UnroutedRecordsOptions;
+  readonly #topics = new Map<string, UnroutedTopic>();
+
+  constructor(options: UnroutedRecordsOptions) {
+    this.#options = options;
+  }
+
+  has(topic: string): boolean {
+    return this.#topics.has(topic);
+  }
+
+  topics(): Iterable<UnroutedTopic> {
+    return this.#topics.values();
+  }
+
+  add(topic: string, record: UnroutedRecord, nowMs: number): void {
+    const waiting = this.#topics.get(topic);
+    if (waiting !== undefined) {
+      waiting.records.push(record);
+      return;
+    }
+    const entry = { topic, records: [record], createdAtMs: nowMs, trouble: 'its metadata is being looked up' };
+    this.#topics.set(topic, entry);
+    void this.#lookUp(entry);
+  }
+
+  clear(): void {
+    this.#topics.clear();
+  }
+
+  async #lookUp(entry: UnroutedTopic): Promise<void> {
+    const { cluster, timeoutMs, signal, onKnown, onFailure } = this.#options;
+    const { topic } = entry;
+    const backoff = new Backoff();
+    const deadline = Date.now() + timeoutMs;
+    const isWanted = (): boolean => !signal.aborted && this.#topics.get(topic) === entry;
+    while (isWanted()) {
+      const error = await this.#tryOnce(topic);
+      if (!isWanted()) return;
+      if (error === undefined) {
+        this.#topics.delete(topic);
+        onKnown(topic, entry.records);
+        return;
+      }
+      const isAnswer = error instanceof KafkaProtocolError;
+      entry.trouble = isAnswer ? errorName(error.errorCode) : error.message;
+      if (!error.retriable || (isAnswer && Date.now() > deadline)) {
+        onFailure(error);
+        return;
+      }
+      cluster.logger[backoff.attempt < 3 ? 'debug' : 'warn'](
+        { topic, error: entry.trouble },
+        'topic to write to is not known yet, looking again',
+      );
+      await backoff.wait(signal);
+    }
+  }
+
+  /** Undefined: its partitions are known. */
+  async #tryOnce(topic: string): Promise<KafkaError | undefined> {
+    const { cluster } = this.#options;
+    try {
+      await cluster.refresh([topic]);
+    } catch (error) {
+      return error as KafkaError;
+    }
+    if (cluster.partitionCount(topic) > 0) return undefined;
+    const code = cluster.topic(topic)?.errorCode ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+    return new KafkaProtocolError(code, `Writing to topic ${topic}`, { topic }, 'Create it, or allow its use, first.');
+  }
+}
