@@ -54,11 +54,12 @@ test('an answer that comes slowly is waited for as long as bytes come', async ()
   });
   try {
     await cluster.connect();
-    await cluster.refresh([]);
+    const topic = `t-${randomUUID()}`;
+    await createTopics(cluster, [{ topic, partitions: 5, replicationFactor: 1, configs: {} }]);
     const { length } = proxy.lines;
-    // Some hundred bytes: several times its time-out.
-    proxy.trickle = { bytes: 10, everyMs: 100 };
-    await cluster.refresh(null);
+    // Some two hundred bytes: several times its time-out.
+    proxy.trickle = { bytes: 20, everyMs: 100 };
+    await cluster.refresh([topic]);
     expect(proxy.lines).toHaveLength(length);
   } finally {
     await cluster.close();
