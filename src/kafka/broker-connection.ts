@@ -67,6 +67,8 @@ export interface BrokerConnectionOptions {
   readonly where: string;
   /** ms in which the connection must stand: TCP, TLS, API versions, login. */
   readonly openMs: number;
+  /** ms in which a login must be renewed. */
+  readonly authenticationMs: number;
   /** ms in which an answer must begin to come, besides what the broker may hold it back. */
   readonly requestMs: number;
 }
@@ -156,9 +158,9 @@ export class BrokerConnection {
     const { socket } = connection;
     for (const event of ['end', 'close', 'error'])
       socket!.once(event, (error?: unknown) =>
-        this.#die(translate(error instanceof Error ? error : new Error('it was closed'), this.#options.where), false),
+        this.#die(error instanceof Error ? translate(error, this.#options.where) : this.#closed(), false),
       );
-    if (socket!.destroyed) throw new Error('it was closed');
+    if (socket!.destroyed) throw this.#closed();
   }
 
   /** It may die before kafkajs has made its socket: that one would be nobody's. */
@@ -169,7 +171,7 @@ export class BrokerConnection {
 
   async #authenticate(connection: Connection): Promise<void> {
     try {
-      await this.#within(this.#options.requestMs, 'renewing the login', connection.authenticate());
+      await this.#within(this.#options.authenticationMs, 'renewing the login', connection.authenticate());
     } catch (error) {
       this.#die(translate(error, this.#options.where), false);
       throw this.#death;
@@ -253,6 +255,10 @@ export class BrokerConnection {
   #throttle(queue: RequestQueue, ms: number): void {
     this.#throttleMs = queue.throttledUntil > Date.now() ? Math.max(this.#throttleMs, ms) : ms;
     queue.maybeThrottle(ms);
+  }
+
+  #closed(): KafkaConnectionError {
+    return new KafkaConnectionError(`The broker at ${this.#options.where} closed the connection.`);
   }
 
   #overdue(what: string, ms: number): KafkaConnectionError {

@@ -42,6 +42,7 @@ export class KafkaConnections {
   readonly #nodes = new Map<number, Node>();
   readonly #seedCount: number;
   readonly #requestMs: number;
+  readonly #authenticationMs: number;
   readonly #openMs: number;
   #seed: Node | undefined;
   #closed = false;
@@ -53,7 +54,8 @@ export class KafkaConnections {
     this.seeds = Array.isArray(config.brokers) ? config.brokers.join(',') : 'the configured brokers';
     this.#seedCount = Array.isArray(config.brokers) ? config.brokers.length : 1;
     this.#requestMs = config.requestTimeout ?? DEFAULT_REQUEST_MS;
-    this.#openMs = (config.connectionTimeout ?? DEFAULT_CONNECT_MS) + this.#requestMs;
+    this.#authenticationMs = config.authenticationTimeout ?? this.#requestMs;
+    this.#openMs = (config.connectionTimeout ?? DEFAULT_CONNECT_MS) + this.#requestMs + this.#authenticationMs;
   }
 
   /** The brokers of the last metadata answer. */
@@ -150,6 +152,7 @@ export class KafkaConnections {
         address: host === undefined ? undefined : { host, port: port!, rack: rack ?? null },
         where,
         openMs: this.#openMs,
+        authenticationMs: this.#authenticationMs,
         requestMs: this.#requestMs,
       });
       sockets[index] = socket;

@@ -331,7 +331,8 @@ export class Fetcher {
     const { backoff, standstill } = fetching;
     const error = errorName(errorCode);
     standstill.note(this.#clock.nowMs, error);
-    this.#warn(backoff, { topic, partition, error }, 'partition not available, looking for its leader');
+    // Told once, when it stands back.
+    this.#cluster.logger.debug({ topic, partition, error }, 'partition not available, looking for its leader');
     fetching.retryAtMs = this.#clock.nowMs + backoff.nextMs();
     this.#needsLeaders = true;
   }

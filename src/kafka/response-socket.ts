@@ -7,6 +7,7 @@
 import { connect, isIP, type Socket } from 'node:net';
 import { TLSSocket, connect as tlsConnect } from 'node:tls';
 import type { ISocketFactory } from 'kafkajs';
+import { KafkaConnectionError } from './errors.ts';
 
 const SIZE_BYTES = 4;
 /** Where reading starts while the next response's size is not known. */
@@ -23,7 +24,8 @@ export const responseSocketFactory: ISocketFactory = ({ host, port, ssl, onConne
   let socket: Socket | undefined;
   const framer = new ResponseFramer(
     (response) => void socket!.emit('data', response),
-    (bytes) => void socket!.destroy(new Error(`a response of ${bytes} bytes: is this a Kafka listener?`)),
+    (bytes) =>
+      void socket!.destroy(new KafkaConnectionError(`a response of ${bytes} bytes: is this a Kafka listener?`)),
   );
   const onread = {
     buffer: () => framer.target(),

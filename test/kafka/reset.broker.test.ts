@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { createServer as createTlsServer } from 'node:tls';
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
 import { KafkaCluster, listOffset, Producer } from '../../src/kafka/index.ts';
@@ -112,4 +113,11 @@ test.each([
   const destroyed = await arrives(secure, (socket) => socket.destroy());
   const reset = await arrives(secure, resetSocket);
   expect(reset).toBeLessThan(destroyed / 2);
+});
+
+test('a socket that is not the system’s is destroyed', () => {
+  const socket = new Duplex({ read: () => undefined, write: () => undefined });
+  socket.write('x');
+  resetSocket(socket as Socket);
+  expect(socket.destroyed).toBe(true);
 });

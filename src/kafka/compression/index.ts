@@ -4,6 +4,7 @@
  */
 import { constants, gunzipSync, gzipSync } from 'node:zlib';
 import { messageOf } from '../../errors.ts';
+import { KafkaError } from '../errors.ts';
 import { lz4Compress, lz4Decompress } from './lz4.ts';
 import { snappyCompress, snappyDecompress } from './snappy.ts';
 import { zstdCompress, zstdDecompress } from './zstd.ts';
@@ -24,7 +25,11 @@ export const COMPRESSION_IDS: Readonly<Record<CompressionType, number>> = {
 const TYPES: readonly CompressionType[] = ['none', 'gzip', 'snappy', 'lz4', 'zstd'];
 
 /** Why bytes could not be decompressed; the batch decoder turns it into a CorruptRecordError with the place. */
-export class DecompressionError extends Error {}
+export class DecompressionError extends KafkaError {
+  constructor(message: string) {
+    super('MILLRACE_KAFKA_CORRUPT_RECORD', message);
+  }
+}
 
 export function compressionTypeOf(attributes: number): CompressionType | undefined {
   return TYPES[attributes & 7];
