@@ -75,6 +75,10 @@ export interface BrokerConnectionOptions {
 
 /** An answer that comes slowly is waited for as long as bytes come, this many times its time at most. */
 const MOST_EXTENSIONS = 10;
+/** A timer that is this late, ms, had to wait for the thread. */
+const HELD_UP_MS = 100;
+/** A timer cannot be set for longer; max.poll.interval.ms, and with it a JoinGroup, may be. */
+const MOST_TIMER_MS = 2 ** 31 - 1;
 
 export class BrokerConnection {
   readonly #options: BrokerConnectionOptions;
@@ -293,15 +297,17 @@ class AnswerWatch {
   #timer: NodeJS.Timeout | undefined;
   #seen: number | undefined;
   #rounds = 0;
+  #dueMs = 0;
 
   constructor(bytesRead: () => number | undefined, timeoutMs: number, onLate: (ms: number) => void) {
     this.#bytesRead = bytesRead;
-    this.#timeoutMs = timeoutMs;
+    this.#timeoutMs = Math.min(timeoutMs, MOST_TIMER_MS);
     this.#onLate = onLate;
   }
 
   start(): void {
     this.#seen = this.#bytesRead();
+    this.#dueMs = Date.now() + this.#timeoutMs;
     this.#timer = setTimeout(() => this.#look(), this.#timeoutMs);
   }
 
@@ -311,9 +317,10 @@ class AnswerWatch {
 
   #look(): void {
     this.#rounds++;
-    if (this.#bytesRead() === this.#seen || this.#rounds > MOST_EXTENSIONS)
-      this.#onLate(this.#rounds * this.#timeoutMs);
-    else this.start();
+    // Timers come before sockets are read: where user code has held the thread up, the answer may be there.
+    const wasHeldUp = Date.now() - this.#dueMs > HELD_UP_MS;
+    if ((wasHeldUp || this.#bytesRead() !== this.#seen) && this.#rounds <= MOST_EXTENSIONS) this.start();
+    else this.#onLate(this.#rounds * this.#timeoutMs);
   }
 }
 

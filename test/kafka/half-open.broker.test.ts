@@ -93,6 +93,24 @@ test('every request that waits on the connection fails with the first that times
   expect(await cluster.send(nodeId, metadata(undefined))).toBe('answered');
 });
 
+test('an answer that came while user code held the thread up is not late', async () => {
+  const cluster = newCluster();
+  await cluster.connect();
+  const nodeId = cluster.connections.nodeIds[0]!;
+  await cluster.send(nodeId, metadata(undefined));
+  const answer = cluster.send(nodeId, metadata(undefined));
+  // It goes out before.
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const until = Date.now() + 1_000; Date.now() < until; );
+  expect(await answer).toBe('answered');
+});
+
+test('a time-out longer than a timer can be set for is none', async () => {
+  const cluster = newCluster();
+  await cluster.connect();
+  expect(await cluster.send(cluster.connections.nodeIds[0]!, metadata(2 ** 31 + 10_000))).toBe('answered');
+});
+
 function metadata(timeoutMs: number | undefined): ApiRequest<string> {
   return {
     apiKey: 3,
