@@ -4,7 +4,7 @@
  * moves, unknown topics and broker restarts are ridden out with backoff and a warning; nothing of one broker waits for
  * another, nor for the metadata. A round costs time in the number of partitions, not in its square.
  */
-import { Backoff } from '../backoff.ts';
+import { abortController, Backoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import { byTopic, type KafkaCluster } from './cluster.ts';
 import { loadZstd } from './compression/index.ts';
@@ -43,7 +43,7 @@ export class Fetcher {
   readonly #brokers = new Map<number, Standstill>();
   /** Lookups on their way: closing waits for them. */
   readonly #background = new Set<Promise<void>>();
-  readonly #stop = new AbortController();
+  readonly #stop = abortController();
   /** A thread that calls at all calls every now and then: a longer gap is no time in which anything could be fetched. */
   readonly #clock = new RunningClock(1_000);
   #wakers: (() => void)[] = [];
@@ -83,14 +83,16 @@ export class Fetcher {
 
   /**
    * Starts fetching a partition at `offset`; returns its buffer. One that was fetched already is given up for it.
+   * @param offset undefined: where the reset policy says, which is looked up for as long as it takes
    * @param leaderEpoch of the last record before the offset, as it was committed: a log that was truncated below the offset
    *   meanwhile is noticed (KIP-320). −1: not known, nothing is checked
    */
-  add({ topic, partition }: TopicPartition, offset: number, leaderEpoch = -1): PartitionBuffer {
+  add({ topic, partition }: TopicPartition, offset: number | undefined, leaderEpoch = -1): PartitionBuffer {
     const before = this.#partitions.get(topic, partition);
     if (before !== undefined) this.remove(before);
     const buffer = new PartitionBuffer(topic, partition, offset, leaderEpoch);
     this.#partitions.add(buffer);
+    if (offset === undefined) this.#do(this.#positions.find(buffer));
     this.#needsLeaders = true;
     this.#leadersOf = -1;
     return buffer;

@@ -10,6 +10,7 @@
 import { abortController, aborted, atMost, Backoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import type { KafkaCluster } from './cluster.ts';
+import { withDefaults } from './defaults.ts';
 import { ErrorCode, errorName, KafkaError, KafkaProtocolError } from './errors.ts';
 import {
   type GroupMemberIdentity,
@@ -57,6 +58,7 @@ interface Held {
   readonly losing: AbortController;
 }
 
+const DEFAULTS = { sessionTimeoutMs: 45_000, heartbeatIntervalMs: 3_000, maxPollIntervalMs: 300_000 };
 /** ms that leaving may take: the session's end does the same later. */
 const LEAVE_MS = 3_000;
 
@@ -86,7 +88,7 @@ export class GroupMember {
   ) {
     this.#cluster = cluster;
     this.#leaveCluster = leaveCluster;
-    this.#options = { sessionTimeoutMs: 45_000, heartbeatIntervalMs: 3_000, maxPollIntervalMs: 300_000, ...options };
+    this.#options = withDefaults(DEFAULTS, options);
     this.#hooks = hooks;
   }
 

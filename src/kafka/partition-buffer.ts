@@ -47,17 +47,20 @@ export class PartitionBuffer {
   /** Where what may be read ends; −1 until a fetch was answered. */
   #end = -1;
 
-  /** @param leaderEpoch of the last record before the offset; −1: not known */
-  constructor(topic: string, partition: number, offset: number, leaderEpoch = -1) {
+  /**
+   * @param offset undefined: to be sought before anything is fetched
+   * @param leaderEpoch of the last record before the offset; −1: not known
+   */
+  constructor(topic: string, partition: number, offset: number | undefined, leaderEpoch = -1) {
     this.topic = topic;
     this.partition = partition;
-    this.fetchOffset = offset;
+    this.fetchOffset = offset ?? -1;
     this.fetchEpoch = leaderEpoch;
-    this.#position = offset;
+    this.#position = this.fetchOffset;
     this.#positionEpoch = leaderEpoch;
   }
 
-  /** The offset to commit once everything handed out before has been processed. */
+  /** The offset to commit once everything handed out before has been processed; −1 while it is being looked up. */
   get position(): number {
     return this.#position;
   }

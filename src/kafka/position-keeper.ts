@@ -72,17 +72,29 @@ export class PositionKeeper {
     else await this.#reset(buffer);
   }
 
+  /** Looks up where a partition without a position begins. */
+  async find(buffer: PartitionBuffer): Promise<void> {
+    buffer.fetching.resetting = true;
+    await this.#reset(buffer);
+  }
+
   async #reset(buffer: PartitionBuffer): Promise<void> {
     const { topic, partition, fetchOffset, fetching } = buffer;
     const policy = this.#options.resetPolicy(topic);
-    if (policy === 'none') return;
+    if (policy === 'none') {
+      this.#fail(buffer, new OffsetOutOfRangeError(topic, partition, fetchOffset));
+      return;
+    }
     const offset = await this.#untilDone(buffer, 'looking up a position', () =>
       listOffset(this.#cluster, { topic, partition }, policy),
     );
     fetching.resetting = false;
     // Sought elsewhere meanwhile.
     if (offset === undefined || buffer.fetchOffset !== fetchOffset) return;
-    this.#cluster.logger.warn({ topic, partition, from: fetchOffset, to: offset }, `position reset to ${policy}`);
+    this.#cluster.logger[fetchOffset < 0 ? 'debug' : 'warn'](
+      { topic, partition, from: fetchOffset, to: offset },
+      `position reset to ${policy}`,
+    );
     buffer.seek(offset);
     this.#options.onReset?.({ topic, partition }, offset, policy);
   }

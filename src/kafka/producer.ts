@@ -4,6 +4,7 @@
  * memory is bounded by `isFull` and `drained()`, which the caller is to heed between records. What fails of one partition
  * holds up that partition only.
  */
+import { abortController } from '../backoff.ts';
 import type { Header } from '../headers.ts';
 import { BatchSender } from './batch-sender.ts';
 import type { KafkaCluster } from './cluster.ts';
@@ -49,7 +50,7 @@ export class Producer {
   readonly #sender: BatchSender;
   readonly #watch: DeliveryWatch;
   readonly #waiters = new Waiters();
-  readonly #stop = new AbortController();
+  readonly #stop = abortController();
   /** Partitions with an open batch. */
   readonly #open = new Set<ProducerPartition>();
   /** Partitions with records that are not acknowledged. */

@@ -1,5 +1,11 @@
 /** The queues of a stream thread's tasks: partitions that are fetched, from the committed position on. */
-import { type Fetcher, type PartitionBuffer, type Producer, partitionKey } from '../kafka/index.ts';
+import {
+  type Fetcher,
+  type PartitionBuffer,
+  type Producer,
+  partitionKey,
+  type TopicPartition,
+} from '../kafka/index.ts';
 import type { AnyStoreDescription } from '../state/index.ts';
 import type { Topology } from '../topology/index.ts';
 import type { TopicNames } from './assignment/internal-topics.ts';
@@ -7,6 +13,7 @@ import type { StartPositions } from './assignment/start-positions.ts';
 import { decodeCommitMetadata } from './commit/commit-metadata.ts';
 import type { ResolvedOptions } from './options.ts';
 import { type RetryOptions, retry } from './retry.ts';
+import type { RecordQueue } from './task/record-queue.ts';
 import type { Task } from './task/task.ts';
 import type { OpenSources, TaskAssignment, TaskSources } from './task-manager.ts';
 
@@ -23,7 +30,7 @@ export interface FetchedSourcesOptions {
 
 export class FetchedSources implements TaskSources {
   readonly #settings: FetchedSourcesOptions;
-  readonly #buffers = new Map<Task, PartitionBuffer[]>();
+  readonly #open = new Map<Task, { readonly buffer: PartitionBuffer; readonly queue: RecordQueue }[]>();
 
   constructor(settings: FetchedSourcesOptions) {
     this.#settings = settings;
@@ -45,13 +52,13 @@ export class FetchedSources implements TaskSources {
     return (task, own) => {
       const operatorTimes: number[] = [];
       for (const at of own) {
-        const { offset, metadata } = positions.get(partitionKey(at))!;
-        const times = decodeCommitMetadata(metadata);
-        const buffer = this.#settings.fetcher.add(at, offset);
-        const known = this.#buffers.get(task);
-        if (known === undefined) this.#buffers.set(task, [buffer]);
-        else known.push(buffer);
+        const position = positions.get(partitionKey(at));
+        const times = decodeCommitMetadata(position?.metadata ?? null);
+        const buffer = this.#settings.fetcher.add(at, position?.offset, position?.leaderEpoch);
         const queue = task.addSource(buffer);
+        const known = this.#open.get(task);
+        if (known === undefined) this.#open.set(task, [{ buffer, queue }]);
+        else known.push({ buffer, queue });
         queue.partitionTimeMs = times.partitionTimeMs;
         task.streamTimeMs = Math.max(task.streamTimeMs, times.partitionTimeMs);
         times.operatorTimesMs.forEach((time, i) => {
@@ -64,8 +71,16 @@ export class FetchedSources implements TaskSources {
   }
 
   close(task: Task): void {
-    for (const buffer of this.#buffers.get(task) ?? []) this.#settings.fetcher.remove(buffer);
-    this.#buffers.delete(task);
+    for (const { buffer } of this.#open.get(task) ?? []) this.#settings.fetcher.remove(buffer);
+    this.#open.delete(task);
+  }
+
+  /** The log lost its records from `offset` on, and fetching goes on there: one that waits to be processed is none any more. */
+  truncated({ topic, partition }: TopicPartition, offset: number): void {
+    for (const [task, open] of this.#open) {
+      for (const { buffer, queue } of open)
+        if (buffer.topic === topic && buffer.partition === partition) task.truncate(queue, offset);
+    }
   }
 
   /** Topics that the tasks write to, by their names on the cluster; those computed per record are learned as they come. */

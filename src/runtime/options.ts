@@ -45,6 +45,7 @@ type NumericOptionName =
   | 'maxPollIntervalMs'
   | 'repartitionPurgeIntervalMs'
   | 'windowStoreChangelogAdditionalRetentionMs'
+  | 'deliveryTimeoutMs'
   | 'taskTimeoutMs'
   | 'metadataMaxAgeMs'
   | 'startTimeoutMs';
@@ -69,6 +70,7 @@ export const NUMERIC_OPTIONS: readonly NumericOption[] = [
     default: 86_400_000,
     min: 0,
   },
+  { name: 'deliveryTimeoutMs', kafkaName: 'delivery.timeout.ms', default: 120_000, min: 1 },
   { name: 'taskTimeoutMs', kafkaName: 'task.timeout.ms', default: 300_000, min: 0 },
   { name: 'metadataMaxAgeMs', kafkaName: 'metadata.max.age.ms', default: 60_000, min: 1 },
   { name: 'startTimeoutMs', kafkaName: undefined, default: 10_000, min: 0 },
@@ -114,6 +116,11 @@ export interface StreamsOptions {
   readonly repartitionPurgeIntervalMs?: number;
   /** ms kept on top of a window store's retention in its changelog topic. Default one day. */
   readonly windowStoreChangelogAdditionalRetentionMs?: number;
+  /**
+   * ms that a record may wait to be acknowledged, tries included, before that is an error (delivery.timeout.ms). Default
+   * 120000.
+   */
+  readonly deliveryTimeoutMs?: number;
   /**
    * ms that a task may get no further because of brokers, a commit or a restore that fails, before that is an error
    * (task.timeout.ms). Default 300000.

@@ -58,6 +58,7 @@ export class StreamThread {
   readonly #producer: Producer;
   readonly #collector: RecordCollector;
   readonly #fetcher: Fetcher;
+  readonly #sources: FetchedSources;
   readonly #restorer: ChangelogReader;
   readonly #tasks: TaskManager;
   readonly #committer: Committer;
@@ -84,7 +85,8 @@ export class StreamThread {
     this.#purge = new RepartitionPurge(topology, names, options, this.#admin);
     const { signal } = this.#stop;
     this.#assignor = new TaskAssignor(topology, names, options, this.#admin, settings.processId, signal);
-    this.#producer = new Producer(this.#cluster(), { lingerMs: options.lingerMs, compression: options.compression });
+    const { lingerMs, compression, deliveryTimeoutMs, metadataMaxAgeMs } = options;
+    this.#producer = new Producer(this.#cluster(), { lingerMs, compression, deliveryTimeoutMs, metadataMaxAgeMs });
     this.#collector = new RecordCollector(this.#producer);
     const startPositions = new StartPositions(topology, names, options, this.#admin);
     const commitSoon = (): void => {
@@ -95,7 +97,18 @@ export class StreamThread {
       onReset: (_at, _offset, policy) => {
         if (policy === 'latest') commitSoon();
       },
+      onTruncated: (at, _position, offset) => this.#sources.truncated(at, offset),
       onData: () => this.#bell.ring(),
+      metadataMaxAgeMs,
+    });
+    this.#sources = new FetchedSources({
+      topology,
+      names,
+      options,
+      fetcher: this.#fetcher,
+      producer: this.#producer,
+      startPositions,
+      onLatest: commitSoon,
     });
     this.#restorer = new ChangelogReader({
       options,
@@ -114,15 +127,7 @@ export class StreamThread {
       budget: this.#budget,
       metrics,
       restorer: this.#restorer,
-      sources: new FetchedSources({
-        topology,
-        names,
-        options,
-        fetcher: this.#fetcher,
-        producer: this.#producer,
-        startPositions,
-        onLatest: commitSoon,
-      }),
+      sources: this.#sources,
       undecodable: (record) => undecodable(record, { ...options, handler }, this.#collector),
       nowMs: Date.now,
     });
@@ -303,6 +308,8 @@ export class StreamThread {
     this.#assignor.stopLeading();
     if (!lost) return this.#commit();
     this.#generation = undefined;
+    // Others may have the tasks: what was not acknowledged must not come after what they write.
+    this.#producer.discard();
     await this.#tasks.close();
   }
 
@@ -330,6 +337,7 @@ export class StreamThread {
   }
 
   async #closeDirty(): Promise<void> {
+    this.#producer.discard();
     await this.#tasks.close().catch(() => undefined);
     await this.#closeClients();
   }

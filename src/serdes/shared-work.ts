@@ -2,7 +2,7 @@
  * Work that is begun once however many wait for it, and that ends when nobody waits any more: a registry that is away is
  * tried for as long as somebody wants to know.
  */
-import { settlesBefore } from '../backoff.ts';
+import { abortController, settlesBefore } from '../backoff.ts';
 
 interface Running<T> {
   readonly result: Promise<T>;
@@ -39,7 +39,7 @@ export class SharedWork<T> {
   }
 
   #begin(key: string, work: (signal: AbortSignal) => Promise<T>): Running<T> {
-    const giveUp = new AbortController();
+    const giveUp = abortController();
     const running = { result: work(giveUp.signal), giveUp, waiting: 0 };
     this.#running.set(key, running);
     return running;

@@ -5,7 +5,7 @@ import { test as anyTest, expect, inject } from 'vitest';
 import type { EmbeddedKafka } from '../../src/embedded/index.ts';
 import { avro, SchemaRegistry, StreamsBuilder, string, TimeWindows, type Topology } from '../../src/index.ts';
 import { startTestRegistry } from '../support/registry.ts';
-import { closeLater, ownKafka, produce, runStreams } from '../support/streams.ts';
+import { closeLater, ownKafka, produce, runStreams, warnings, watch } from '../support/streams.ts';
 import { waitFor } from '../support/wait.ts';
 
 const test = anyTest.skipIf(inject('brokerKind') === 'apache');
@@ -132,4 +132,83 @@ test('a member whose records wait for a registry that is away takes part in reba
   registry.fail(undefined);
   await waitFor(() => seen.length === 1);
   expect(seen).toEqual([7]);
+});
+
+/** The counts that a changelog holds, in the order in which they were written. */
+async function changelogOf(kafka: EmbeddedKafka, topic: string): Promise<() => number[]> {
+  const seen = await watch(kafka.brokers, topic);
+  return () => seen.map(([, value]) => Buffer.from(value, 'latin1').readUInt32BE(4));
+}
+
+test('a member that lost its partitions does not deliver its old changelog records once it can', async () => {
+  const kafka = await ownKafka({ topics: ['in'] });
+  const { applicationId } = options();
+  const builder = new StreamsBuilder();
+  builder.stream('in', { key: string(), value: string() }).groupByKey().count({ name: 'counts' });
+  const topology = builder.build();
+  const member = (clientId: string) =>
+    runStreams(kafka.brokers, topology, {
+      applicationId,
+      kafka: { brokers: kafka.brokers, clientId },
+      sessionTimeoutMs: 600,
+    });
+  const send = (count: number): Promise<void> =>
+    produce(
+      kafka.brokers,
+      'in',
+      Array.from({ length: count }, () => ({ key: 'k', value: 'v' })),
+    );
+  const a = await member('a');
+  await send(10);
+  await waitFor(() => a.metrics().processTotal === 10);
+  const written = await changelogOf(kafka, `${applicationId}-counts-changelog`);
+  await waitFor(() => written().includes(10));
+  // What a writes from now on waits in it, and the group goes on without it.
+  const isA = (_request: unknown, clientId: string | null): boolean => clientId === 'a';
+  const faults = [
+    kafka.inject({ api: 'Produce', times: Infinity, when: isA, action: { kind: 'error', code: 6 } }),
+    kafka.inject({ api: 'Heartbeat', times: Infinity, when: isA, action: { kind: 'disconnect' } }),
+    kafka.inject({ api: 'JoinGroup', times: Infinity, when: isA, action: { kind: 'disconnect' } }),
+  ];
+  await send(1);
+  await waitFor(() => a.metrics().processTotal === 11);
+  const b = await member('b');
+  await send(5);
+  await waitFor(() => written().includes(16));
+  for (const stop of faults) stop();
+  await waitFor(() => a.state === 'RUNNING' && b.state === 'RUNNING');
+  await send(4);
+  await waitFor(() => written().includes(20));
+  expect(written()).toEqual([...written()].sort((x, y) => x - y));
+});
+
+test('a partition without a leader stands back: its task, and the others, go on without it', async () => {
+  const kafka = await ownKafka({ topics: ['one', 'two'] });
+  const seen: string[] = [];
+  const logger = warnings();
+  await produce(kafka.brokers, 'one', [{ value: 'late' }]);
+  await produce(kafka.brokers, 'two', [{ value: 'early' }]);
+  kafka.moveLeader('one', 0, -1);
+  await runStreams(kafka.brokers, collecting(['one', 'two'], seen), { ...options(), logger });
+  await waitFor(() => seen.includes('early'));
+  expect(seen).toEqual(['early']);
+  expect(logger.lines.join('\n')).toContain('partition cannot be fetched, what waits for it goes on without it');
+  kafka.moveLeader('one', 0, 1);
+  await waitFor(() => seen.includes('late'));
+});
+
+test('a sink topic that is gone is told to the handler after the delivery time-out', async () => {
+  const kafka = await ownKafka({ topics: ['in', 'out'] });
+  const builder = new StreamsBuilder();
+  builder.stream('in', { key: string(), value: string() }).to('out', { key: string(), value: string() });
+  const streams = await runStreams(kafka.brokers, builder.build(), { ...options(), deliveryTimeoutMs: 1_500 });
+  const errors: Error[] = [];
+  streams.setUncaughtErrorHandler((error) => {
+    errors.push(error);
+    return 'shutdown-client';
+  });
+  await withAdmin(kafka, (admin) => admin.deleteTopics({ topics: ['out'] }));
+  await produce(kafka.brokers, 'in', [{ value: 'lost?' }]);
+  await waitFor(() => streams.state === 'ERROR');
+  expect(errors).toMatchObject([{ code: 'MILLRACE_KAFKA_DELIVERY_TIMEOUT', topic: 'out' }]);
 });

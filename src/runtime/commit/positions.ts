@@ -6,11 +6,14 @@ import { encodeCommitMetadata } from './commit-metadata.ts';
 /** Where the task stands in its partitions, with its times. */
 export function positionsOf(task: Task): (TopicPartition & OffsetAndMetadata)[] {
   const operatorTimesMs = task.operatorTimes.map((time) => time.observedMs);
-  return task.queues.map((queue) => ({
-    topic: queue.source.topic,
-    partition: queue.source.partition,
-    offset: queue.position,
-    metadata: encodeCommitMetadata({ partitionTimeMs: queue.partitionTimeMs, operatorTimesMs }),
+  // A position that is still being looked up is none to commit.
+  const queues = task.queues.filter((queue) => queue.position >= 0);
+  return queues.map(({ source: { topic, partition, positionEpoch: leaderEpoch }, position, partitionTimeMs }) => ({
+    topic,
+    partition,
+    offset: position,
+    leaderEpoch,
+    metadata: encodeCommitMetadata({ partitionTimeMs, operatorTimesMs }),
   }));
 }
 

@@ -41,6 +41,8 @@ export interface RecordSource {
   readonly position: number;
   /** Records may come that are worth waiting for. */
   readonly expectsMore: boolean;
+  /** Leader epoch to commit with the position (KIP-320). Left out: not known. */
+  readonly positionEpoch?: number;
   next(): RawRecord | undefined;
 }
 
@@ -129,6 +131,15 @@ export class RecordQueue {
         this.#isResolving = false;
         this.#pending = undefined;
       });
+  }
+
+  /** The log lost its records from `offset` on: a head that is one of them is not processed. */
+  truncate(offset: number): void {
+    if (this.raw === undefined || this.raw.offset < offset) return;
+    this.head = undefined;
+    this.headTimestamp = Number.POSITIVE_INFINITY;
+    this.raw = undefined;
+    this.#pending = undefined;
   }
 
   /** Drops the head and reads the next. Hot. @throws what the handler does not let pass */

@@ -136,6 +136,12 @@ export class Task {
     return queue;
   }
 
+  /** The log of a queue lost its records from `offset` on: one that waits to be processed is none any more. */
+  truncate(queue: RecordQueue, offset: number): void {
+    queue.truncate(offset);
+    this.#selectNext();
+  }
+
   /** Creates the processors, children before parents, and calls their `init`. */
   initialize(operatorTimesMs: readonly number[] = []): void {
     const { nodes } = this.options.subTopology;
