@@ -4,8 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { Level } from 'level';
-import { latin1 } from '../bytes.ts';
-import { StateStoreClosedError, translateLevelError } from './errors.ts';
+import { translateLevelError } from './errors.ts';
 
 /** Collects changes; key and value are copied at once and may be reused. */
 export interface BackendBatch {
@@ -23,11 +22,16 @@ export interface KeyRange {
   readonly reverse?: boolean;
 }
 
+export type BackendEntries = AsyncIterableIterator<readonly [Buffer, Buffer]>;
+
 export interface StateBackend {
   readonly persistent: boolean;
   get(key: Buffer): Buffer | undefined;
-  /** Ascending by bytes (or descending); a snapshot as of the first step. */
-  entries(range: KeyRange): AsyncIterable<readonly [Buffer, Buffer]>;
+  /**
+   * Ascending by bytes (or descending). A snapshot as of this call: what is written later is not seen. To be read to the
+   * end, or ended with `return()`: it may hold resources.
+   */
+  entries(range: KeyRange): BackendEntries;
   batch(): BackendBatch;
   /** Deletes at most `limit` entries of the range, lowest first. */
   clear(range: KeyRange, limit: number): Promise<void>;
@@ -65,88 +69,62 @@ class LevelBackend implements StateBackend {
     try {
       return this.#db.getSync(key);
     } catch (error) {
-      if (this.#db.status !== 'open') throw new StateStoreClosedError(this.#directory);
       throw translateLevelError(this.#directory, error);
     }
   }
 
-  async *entries({ gte, lt, reverse = false }: KeyRange): AsyncIterable<readonly [Buffer, Buffer]> {
+  /** LevelDB's iterator has its snapshot from when it is made. */
+  entries({ gte, lt, reverse = false }: KeyRange): BackendEntries {
+    const options = { gte, ...(lt === undefined ? {} : { lt }), reverse };
+    const iterator = this.#call(() => this.#db.iterator(options));
+    const entries: BackendEntries = {
+      [Symbol.asyncIterator]: () => entries,
+      next: async () => {
+        const entry = await this.#await(() => iterator.next());
+        if (entry !== undefined) return { done: false, value: entry };
+        await iterator.close();
+        return { done: true, value: undefined };
+      },
+      return: async () => {
+        await iterator.close();
+        return { done: true, value: undefined };
+      },
+    };
+    return entries;
+  }
+
+  /** A chained batch: half the cost of an array of operations, which the native side reads property by property. */
+  batch(): BackendBatch {
+    const batch = this.#call(() => this.#db.batch());
+    return {
+      put: (key, value) => void batch.put(key, value),
+      del: (key) => void batch.del(key),
+      write: () => this.#await(() => batch.write()),
+    };
+  }
+
+  clear({ gte, lt }: KeyRange, limit: number): Promise<void> {
+    return this.#await(() => this.#db.clear({ gte, ...(lt === undefined ? {} : { lt }), limit }));
+  }
+
+  close(): Promise<void> {
+    return this.#await(() => this.#db.close());
+  }
+
+  #call<T>(step: () => T): T {
     try {
-      yield* this.#db.iterator({ gte, ...(lt === undefined ? {} : { lt }), reverse });
+      return step();
     } catch (error) {
       throw translateLevelError(this.#directory, error);
     }
   }
 
-  /** A chained batch: half the cost of an array of operations, which the native side reads property by property. */
-  batch(): BackendBatch {
-    const directory = this.#directory;
-    const batch = this.#db.batch();
-    return {
-      put: (key, value) => void batch.put(key, value),
-      del: (key) => void batch.del(key),
-      async write() {
-        try {
-          await batch.write();
-        } catch (error) {
-          throw translateLevelError(directory, error);
-        }
-      },
-    };
-  }
-
-  async clear({ gte, lt }: KeyRange, limit: number): Promise<void> {
-    await this.#db.clear({ gte, ...(lt === undefined ? {} : { lt }), limit });
-  }
-
-  close(): Promise<void> {
-    return this.#db.close();
-  }
-}
-
-export class MemoryBackend implements StateBackend {
-  readonly persistent = false;
-  readonly #entries = new Map<string, Buffer>();
-
-  get(key: Buffer): Buffer | undefined {
-    return this.#entries.get(latin1(key));
-  }
-
-  async *entries(range: KeyRange): AsyncIterable<readonly [Buffer, Buffer]> {
-    for (const key of this.#keys(range)) {
-      const value = this.#entries.get(key);
-      if (value !== undefined) yield [Buffer.from(key, 'latin1'), value];
+  async #await<T>(step: () => Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      throw translateLevelError(this.#directory, error);
     }
-  }
-
-  batch(): BackendBatch {
-    const changes: [string, Buffer | null][] = [];
-    return {
-      put: (key, value) => void changes.push([latin1(key), Buffer.from(value)]),
-      del: (key) => void changes.push([latin1(key), null]),
-      write: async () => {
-        for (const [key, value] of changes) {
-          if (value === null) this.#entries.delete(key);
-          else this.#entries.set(key, value);
-        }
-      },
-    };
-  }
-
-  async clear(range: KeyRange, limit: number): Promise<void> {
-    for (const key of this.#keys(range).slice(0, limit)) this.#entries.delete(key);
-  }
-
-  async close(): Promise<void> {
-    this.#entries.clear();
-  }
-
-  /** Latin-1 strings sort as their bytes. Sorting per scan: scans are rare, and never on the record path. */
-  #keys({ gte, lt, reverse = false }: KeyRange): string[] {
-    const from = latin1(gte);
-    const to = lt === undefined ? undefined : latin1(lt);
-    const keys = [...this.#entries.keys()].filter((key) => key >= from && (to === undefined || key < to)).sort();
-    return reverse ? keys.reverse() : keys;
   }
 }
 

@@ -55,6 +55,7 @@ export function translateLevelError(directory: string, error: unknown): StateErr
   if (error instanceof StateError) return error;
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
   const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : '';
+  if (/^LEVEL_(DATABASE|ITERATOR|BATCH|SNAPSHOT)_NOT_OPEN$/.test(code)) return new StateStoreClosedError(directory);
   const message = `${messageOf(error)} ${messageOf(cause)}`;
   if (code === 'LEVEL_LOCKED' || /\block \S*LOCK\b/.test(message))
     return new StateDirectoryLockedError(directory, error);

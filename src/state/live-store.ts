@@ -13,6 +13,7 @@ import type { CacheBudget } from './cache.ts';
 import { type ChangelogSink, LiveEntry, type WriteContext } from './live-entry.ts';
 import type { AnyStoreDescription, KeyValueStoreDescription, WindowStoreDescription } from './store.ts';
 import type { StoreBytes } from './store-bytes.ts';
+import { type LocalRange, segmentIntervalOf } from './store-layout.ts';
 
 export interface LiveStoreEnvironment<C extends WriteContext> {
   readonly bytes: StoreBytes;
@@ -32,7 +33,6 @@ const ENTRY_BYTES = 160;
 const WINDOW_KEY_SUFFIX_BYTES = 12;
 const SEGMENT_BYTES = 8;
 const TIMESTAMP_BYTES = 8;
-const MIN_SEGMENT_INTERVAL_MS = 60_000;
 
 const restoredKey = new ReusedBytes();
 const restoredValue = new ReusedBytes();
@@ -67,7 +67,7 @@ export class LiveStore<K, V, C extends WriteContext> {
     this.#description = description;
     this.#environment = environment;
     this.#retentionMs = description.type === 'window' ? description.retentionMs : 0;
-    this.#segmentIntervalMs = Math.max(Math.floor(this.#retentionMs / 2), MIN_SEGMENT_INTERVAL_MS);
+    this.#segmentIntervalMs = segmentIntervalOf(this.#retentionMs);
   }
 
   get isDirty(): boolean {
@@ -170,7 +170,7 @@ export class LiveStore<K, V, C extends WriteContext> {
   }
 
   /** After a commit: live objects of windows that reads hide are dropped. Returns the range of bytes to delete, if any. */
-  expire(): { readonly gte: Buffer; readonly lt: Buffer } | undefined {
+  expire(): LocalRange | undefined {
     if (this.#retentionMs === 0 || this.observedTimeMs < 0) return undefined;
     for (const [startMs, window] of this.#windows) {
       if (!this.isHidden(startMs)) continue;
@@ -181,7 +181,7 @@ export class LiveStore<K, V, C extends WriteContext> {
     const firstLive = Math.floor((this.observedTimeMs - this.#retentionMs) / this.#segmentIntervalMs);
     if (firstLive <= 0) return undefined;
     const prefix = this.#environment.bytes.prefix;
-    return { gte: prefix, lt: new ByteWriter(16).bytes(prefix).int64(firstLive).copy() };
+    return { from: prefix, to: new ByteWriter(16).bytes(prefix).int64(firstLive).copy() };
   }
 
   /** Forgets every live object; nothing is flushed. */
@@ -235,10 +235,13 @@ export class LiveStore<K, V, C extends WriteContext> {
   /** Entries with bytes in the given range of local keys (without prefix), flushed state only. */
   async *stored(from: Buffer, to: Buffer | undefined): AsyncIterable<LiveEntry<K, V, C>> {
     const { bytes, topic } = this.#environment;
-    const lt = to === undefined ? undefined : Buffer.concat([bytes.prefix, to]);
+    const range = {
+      from: Buffer.concat([bytes.prefix, from]),
+      to: to === undefined ? undefined : Buffer.concat([bytes.prefix, to]),
+    };
     const keyStart = 2 + (this.#description.type === 'window' ? SEGMENT_BYTES : 0);
     const suffix = this.#description.type === 'window' ? WINDOW_KEY_SUFFIX_BYTES : 0;
-    for await (const [key, value] of bytes.entries({ gte: Buffer.concat([bytes.prefix, from]), lt })) {
+    for await (const [key, value] of bytes.snapshot([range], new Map())) {
       const startMs = suffix === 0 ? 0 : readStart(key, key.length);
       if (this.isHidden(startMs)) continue;
       const decoded = this.#description.key.read(key, keyStart, key.length - suffix, topic, 'key');

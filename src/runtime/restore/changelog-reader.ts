@@ -53,6 +53,10 @@ interface Restoring {
   readonly buffer: PartitionBuffer;
   readonly from: number;
   end: number;
+  /** When the end was read. */
+  readonly readAtMs: number;
+  /** From the beginning of the log. */
+  readonly isWhole: boolean;
   /** The log began anew, or lost its end: what was read cannot be trusted. */
   broken: boolean;
 }
@@ -168,6 +172,7 @@ export class ChangelogReader implements TaskRestorer {
       return;
     }
     const { signal } = entry.gone;
+    const readAtMs = Date.now();
     const lookingUp = this.#lookUp(entry, logged);
     // A request on its way may take its time-out: whoever closes the task does not wait for it.
     if (!(await settlesBefore(lookingUp, signal))) return;
@@ -179,8 +184,9 @@ export class ChangelogReader implements TaskRestorer {
       const start = starts.get(key)!;
       const end = ends.get(key)!;
       const deleteRetentionMs = Number(configs.get(topic)?.get('delete.retention.ms') ?? 86_400_000);
-      const ageMs = Date.now() - task.state.committedAtMs;
-      const plan = restoreFrom(task.state.position(store), start, end, ageMs, deleteRetentionMs);
+      const local = task.state.position(store);
+      const ageMs = readAtMs - (local?.asOfMs ?? 0);
+      const plan = restoreFrom(local?.offset, start, end, ageMs, deleteRetentionMs);
       if (plan.wipe) {
         options.logger.warn(
           { topic, partition, store },
@@ -188,9 +194,15 @@ export class ChangelogReader implements TaskRestorer {
         );
         await task.state.wipe(store);
       }
-      if (plan.offset >= end || signal.aborted) continue;
+      if (signal.aborted) return;
+      if (plan.offset >= end) {
+        // Nothing came since: the state is as of now.
+        if (local?.offset === end) await task.state.restore(store, task.state.restoring(store), end, readAtMs);
+        continue;
+      }
       const buffer = this.#fetch({ topic, partition }, plan.offset);
-      stores.push({ store, topic, buffer, from: plan.offset, end, broken: false });
+      const isWhole = local === undefined || plan.wipe;
+      stores.push({ store, topic, buffer, from: plan.offset, end, readAtMs, isWhole, broken: false });
     }
     entry.stores = stores;
   }
@@ -251,7 +263,8 @@ export class ChangelogReader implements TaskRestorer {
     const { metrics, listener } = this.#settings;
     const batch = task.state.restoring(store);
     metrics.restored += takeBatch(task, item, batch);
-    await task.state.restore(store, batch, buffer.position);
+    const asOfMs = item.isWhole || buffer.position >= end ? item.readAtMs : undefined;
+    await task.state.restore(store, batch, buffer.position, asOfMs);
     listener?.onProgress(topic, buffer.partition, buffer.position - from, Math.max(0, end - buffer.position));
   }
 
