@@ -48,6 +48,9 @@ export class KGroupedStream<K, V> {
   /**
    * Folds the values of each key. The aggregator may change the aggregate it is given and return it; null values are
    * dropped. An aggregate of null or undefined deletes the row.
+   *
+   * An aggregate owns its parts: what the initializer gives is new each time, and nothing in an aggregate is also held by
+   * another one, by a variable or by a record that is changed later. It must come through its serde unchanged.
    */
   aggregate<A>(
     initializer: () => A & Sync<A>,
@@ -93,6 +96,9 @@ export class TimeWindowedKStream<K, V> {
   /**
    * Folds the values of each key and window. The aggregator may change the aggregate it is given and return it. An
    * aggregate of null or undefined deletes the window.
+   *
+   * An aggregate owns its parts: what the initializer gives is new each time, and nothing in an aggregate is also held by
+   * another one, by a variable or by a record that is changed later. It must come through its serde unchanged.
    */
   aggregate<A>(
     initializer: () => A & Sync<A>,

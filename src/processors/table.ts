@@ -25,12 +25,13 @@ abstract class TableProcessor<KIn, VIn, K, V> extends ForwardingProcessor<KIn, V
     super.init(context);
     if (this.#storeName === undefined) return;
     this.#store = (context as InternalProcessorContext<K, Change<V>>).liveStore<K, V>(this.#storeName);
-    this.#caching = forwardFlushes(this.#store, this.context, (entry) => entry.key);
+    this.#caching = forwardFlushes(this.#store, this.context, (key) => key);
   }
 
-  /** Stores, where there is a store, and hands on, unless a flush will. */
-  protected emit(record: StreamRecord<unknown, unknown>, key: K, newValue: V | null): void {
-    this.#store?.put(key, 0, newValue, record.timestamp);
+  /** Stores, where there is a store, and hands on, unless a flush will. Rows are seen by user code: stored as bytes. */
+  protected emit(record: StreamRecord<unknown, unknown>, key: K, value: V | null | undefined): void {
+    const newValue = value ?? null;
+    this.#store?.putForeign(key, 0, newValue, record.timestamp);
     if (!this.#caching) this.context.forward(record.withKey(key).withValue({ newValue, oldValue: null }));
   }
 }
@@ -38,7 +39,7 @@ abstract class TableProcessor<KIn, VIn, K, V> extends ForwardingProcessor<KIn, V
 /** A null key is dropped and counted; a null value is a tombstone; an out-of-order update is applied. */
 export class TableSourceProcessor<K, V> extends TableProcessor<K | null, V | null, K, V> {
   process(record: StreamRecord<K | null, V | null>): void {
-    if (record.key === null) this.context.drop('null-key');
+    if (record.key === null || record.key === undefined) this.context.drop('null-key');
     else this.emit(record, record.key, record.value);
   }
 }

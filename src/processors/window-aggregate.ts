@@ -14,8 +14,7 @@ import type {
   ProcessorContext,
   StreamRecord,
 } from '../topology/index.ts';
-import { type Aggregation, aggregateInto } from './aggregate.ts';
-import { forwardFlushes } from './table-forwarding.ts';
+import { type Aggregation, aggregateInto, type Updates, updatesOf } from './aggregate.ts';
 
 export interface WindowSizes {
   readonly sizeMs: number;
@@ -30,7 +29,7 @@ export class WindowAggregateProcessor<K, V, A> implements Processor<K | null, V,
   #context!: InternalProcessorContext<Windowed<K>, Change<A>>;
   #store!: LiveStore<K, A, ProcessingContext>;
   #time!: OperatorTime;
-  #caching = true;
+  #updates: Updates = 'at-flush';
 
   constructor(storeName: string, windows: WindowSizes, aggregation: Aggregation<K, V, A>) {
     this.#storeName = storeName;
@@ -42,15 +41,13 @@ export class WindowAggregateProcessor<K, V, A> implements Processor<K | null, V,
     this.#context = context as InternalProcessorContext<Windowed<K>, Change<A>>;
     this.#store = this.#context.liveStore<K, A>(this.#storeName);
     this.#time = this.#context.operatorTime();
-    this.#caching = forwardFlushes(this.#store, this.#context, (entry) =>
-      this.#windowed(entry.key, entry.windowStartMs),
-    );
+    this.#updates = updatesOf(this.#store, this.#context, (key, startMs) => this.#windowed(key, startMs));
   }
 
   /** Hot. A tumbling window is the loop's single turn. */
   process(record: StreamRecord<K | null, V>): void {
     const { key, timestamp } = record;
-    if (key === null) {
+    if (key === null || key === undefined) {
       this.#context.drop('null-key');
       return;
     }
@@ -70,10 +67,10 @@ export class WindowAggregateProcessor<K, V, A> implements Processor<K | null, V,
       this.#store,
       key,
       startMs,
-      record.value,
+      (record.value ?? null) as V,
       record.timestamp,
       this.#aggregation,
-      !this.#caching,
+      this.#updates,
     );
     if (update === undefined) return;
     const windowed = this.#windowed(key, startMs);

@@ -15,6 +15,25 @@ export class StateStoreClosedError extends StateError {
   }
 }
 
+/** A store that cannot be as it is described. */
+export class InvalidStoreError extends StateError {
+  constructor(store: string, what: string) {
+    super('MILLRACE_STATE_INVALID_STORE', `Store ${store}: ${what}`, { context: { store } });
+  }
+}
+
+/** A put for a window that starts at no time. */
+export class InvalidWindowStartError extends StateError {
+  constructor(store: string, windowStartMs: unknown) {
+    const what = typeof windowStartMs === 'number' ? String(windowStartMs) : `a ${typeof windowStartMs}`;
+    super(
+      'MILLRACE_STATE_INVALID_WINDOW_START',
+      `Store ${store}: a window cannot start at ${what}. Give the ms since the epoch as a whole number ≥ 0; the value comes before it in put(key, value, windowStartMs).`,
+      { context: { store } },
+    );
+  }
+}
+
 /** Another process, or another instance in this one, uses the state directory. */
 export class StateDirectoryLockedError extends StateError {
   constructor(directory: string, cause?: unknown) {

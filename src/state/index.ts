@@ -1,6 +1,7 @@
 /**
  * State: live objects over bytes. live-store.ts is the store every operator works on; store-bytes.ts and backend.ts are
- * what it stands on; task-state.ts commits and restores; store.ts has the interfaces for users.
+ * what it stands on, store-layout.ts and store-codec.ts how its keys and values become bytes; task-state.ts commits and
+ * restores; store.ts has the interfaces for users.
  */
 export type { BackendBatch, BackendEntries, KeyRange, StateBackend } from './backend.ts';
 export { CacheBudget } from './cache.ts';

@@ -2,18 +2,26 @@
  * A store of live objects over bytes: the cache that every store of a task is. An update is a Map look-up; serialising,
  * changelog and overlay come once per dirty key, at a flush. Reads go cache, overlay, backend.
  *
- * Keys of the cache are the key itself where its serde is primitive, else the key's bytes as a string. Windows have one
- * Map each, found by their start.
+ * An object in the cache belongs to the store alone. What user code has seen, or is about to see, is kept as bytes: the
+ * next update reads it back.
  */
 import { copyRange } from '../byte-views.ts';
-import { ByteWriter, latin1, ReusedBytes, writeInt64 } from '../bytes.ts';
-import { asDeserializationError, SerdeError } from '../serdes/index.ts';
+import { latin1, ReusedBytes, writeInt64 } from '../bytes.ts';
 import type { BackendBatch } from './backend.ts';
 import type { CacheBudget } from './cache.ts';
-import { type ChangelogSink, LiveEntry, type WriteContext } from './live-entry.ts';
-import type { AnyStoreDescription, KeyValueStoreDescription, WindowStoreDescription } from './store.ts';
+import { DIRTY_BYTES, EntryCache } from './entry-cache.ts';
+import { textBytes } from './heap-size.ts';
+import type { ChangelogSink, LiveEntry, WriteContext } from './live-entry.ts';
+import type {
+  AnyStoreDescription,
+  KeyValueStoreDescription,
+  ValueAndTimestamp,
+  WindowStoreDescription,
+} from './store.ts';
 import type { StoreBytes } from './store-bytes.ts';
-import { type LocalRange, segmentIntervalOf } from './store-layout.ts';
+import { StoreCodec } from './store-codec.ts';
+import { StoreIterations } from './store-iterations.ts';
+import { type LocalRange, StoreLayout } from './store-layout.ts';
 
 export interface LiveStoreEnvironment<C extends WriteContext> {
   readonly bytes: StoreBytes;
@@ -24,15 +32,25 @@ export interface LiveStoreEnvironment<C extends WriteContext> {
   readonly topic: string;
   /** The write being processed. */
   context(): C;
+  /** What a dirty entry keeps of it, so that it does not keep the record; left out: the context itself. */
+  keepContext?(context: C, kept: C | undefined): C;
+  /** The node at work, for errors; undefined where none is known. */
+  node?(): string | undefined;
   /** A put for a window whose retention has ended. */
   onExpired(): void;
 }
 
-/** Object, Map entry and bookkeeping. */
-const ENTRY_BYTES = 160;
-const WINDOW_KEY_SUFFIX_BYTES = 12;
-const SEGMENT_BYTES = 8;
-const TIMESTAMP_BYTES = 8;
+/** What a flush hands on; `value` null is a delete. */
+export type FlushListener<K, V, C> = (
+  key: K,
+  windowStartMs: number,
+  value: V | null,
+  timestamp: number,
+  context: C,
+) => void;
+
+/** A number or a truth value of its own. */
+const PRIMITIVE_BYTES = 16;
 
 const restoredKey = new ReusedBytes();
 const restoredValue = new ReusedBytes();
@@ -40,23 +58,26 @@ const restoredValue = new ReusedBytes();
 export class LiveStore<K, V, C extends WriteContext> {
   readonly name: string;
   readonly description: AnyStoreDescription;
+  readonly iterations: StoreIterations<K, V, C>;
   /** Called for each dirty entry of a flush, in the order of the last writes, when the store caches. */
-  onFlush: ((entry: LiveEntry<K, V, C>) => void) | undefined;
+  onFlush: FlushListener<K, V, C> | undefined;
+  /** Objects that a flush hands on are not the store's any more: user code may keep or change them. */
+  givesAway = true;
   /** Highest window start ever put; −1 before the first. The store's own stream time. */
   observedTimeMs = -1;
   readonly #description: KeyValueStoreDescription<K, V> | WindowStoreDescription<K, V>;
   readonly #environment: LiveStoreEnvironment<C>;
-  readonly #retentionMs: number;
-  readonly #segmentIntervalMs: number;
-  readonly #windows = new Map<number, Map<K | string, LiveEntry<K, V, C>>>();
-  #lastWindow: Map<K | string, LiveEntry<K, V, C>> | undefined;
-  #lastWindowStartMs = Number.NaN;
+  readonly #keepContext: (context: C, kept: C | undefined) => C;
+  readonly #primitiveKeys: boolean;
+  readonly #codec: StoreCodec<K, V>;
+  readonly #layout: StoreLayout<K, V>;
+  readonly #cache: EntryCache<K, V, C>;
   #dirty: LiveEntry<K, V, C>[] = [];
+  /** What a flush has taken from there. */
+  #flushing: readonly LiveEntry<K, V, C>[] = [];
   #sequence = 0;
-  readonly #out = new ByteWriter(1024);
-  /** Starts of windows with bytes in overlay or backend; those from before the opening end at `#openedMaxMs`. */
-  readonly #storedWindows = new Set<number>();
-  #openedMaxMs = Number.POSITIVE_INFINITY;
+  /** No window that starts later has bytes in overlay or backend. */
+  #storedMaxMs = Number.POSITIVE_INFINITY;
 
   constructor(
     description: KeyValueStoreDescription<K, V> | WindowStoreDescription<K, V>,
@@ -66,8 +87,19 @@ export class LiveStore<K, V, C extends WriteContext> {
     this.description = description;
     this.#description = description;
     this.#environment = environment;
-    this.#retentionMs = description.type === 'window' ? description.retentionMs : 0;
-    this.#segmentIntervalMs = segmentIntervalOf(this.#retentionMs);
+    this.#keepContext = environment.keepContext ?? ((context) => context);
+    this.#primitiveKeys = description.key.primitive;
+    this.#codec = new StoreCodec(description, environment.topic, () => environment.node?.());
+    this.#layout = new StoreLayout(description, environment.bytes.prefix, this.#codec);
+    this.#cache = new EntryCache(environment.budget);
+    this.iterations = new StoreIterations({
+      layout: this.#layout,
+      codec: this.#codec,
+      cache: this.#cache,
+      bytes: environment.bytes,
+      unflushed: () => this.#unflushed(),
+      observedTimeMs: () => this.observedTimeMs,
+    });
   }
 
   get isDirty(): boolean {
@@ -80,59 +112,79 @@ export class LiveStore<K, V, C extends WriteContext> {
 
   /** To be called once the restored state is in the backend: windows past this start need no look-up. */
   opened(observedTimeMs: number): void {
+    // What was read in between may have changed since.
+    this.#cache.clear();
     this.observedTimeMs = observedTimeMs;
-    this.#openedMaxMs = observedTimeMs;
+    if (this.#layout.isWindow) this.#storedMaxMs = observedTimeMs;
   }
 
-  /** Hot. The live entry of a key (and window), undefined where there is none. Its value may be null after a delete. */
+  /** Hot. The live entry of a key (and window), undefined where there is none. It may be deleted. */
   find(key: K, windowStartMs: number): LiveEntry<K, V, C> | undefined {
-    const window = windowStartMs === this.#lastWindowStartMs ? this.#lastWindow! : this.#window(windowStartMs);
-    const entry = window.get(this.#description.key.primitive ? key : this.#keyText(key));
-    if (entry !== undefined) {
-      entry.recent = true;
-      return entry;
-    }
-    return this.#load(window, key, windowStartMs);
+    const cacheKey = this.#primitiveKeys ? key : this.#codec.keyText(key);
+    const entry = this.#cache.find(cacheKey, windowStartMs);
+    if (entry === undefined) return this.#load(cacheKey, windowStartMs, true);
+    entry.recent = true;
+    return entry;
+  }
+
+  /** The value for anyone, an object of its own, with its timestamp; undefined where there is none. */
+  read(key: K, windowStartMs: number): ValueAndTimestamp<V> | undefined {
+    const cacheKey = this.#codec.cacheKeyOf(key);
+    const entry = this.#cache.find(cacheKey, windowStartMs) ?? this.#load(cacheKey, windowStartMs, false);
+    if (entry === undefined || entry.isDeleted) return undefined;
+    entry.recent = true;
+    const value = entry.text === undefined ? this.#codec.copyOf(entry.value!) : this.#codec.valueOfText(entry.text);
+    return { value, timestamp: entry.timestamp };
+  }
+
+  /**
+   * Hot. The entry's value for the operator that the store belongs to, which may change it if it puts it again; null
+   * after a delete.
+   */
+  ownValueOf(entry: LiveEntry<K, V, C>): V | null {
+    return entry.text === undefined ? entry.value : this.#codec.valueOfText(entry.text);
+  }
+
+  /** A value through the store's serde: an object of its own. */
+  copyOf(value: V): V {
+    return this.#codec.copyOf(value);
   }
 
   /** True where reads hide the window: its start is at or before store time less retention. */
   isHidden(windowStartMs: number): boolean {
-    return this.#retentionMs > 0 && windowStartMs <= this.observedTimeMs - this.#retentionMs;
+    return this.#layout.isHidden(windowStartMs, this.observedTimeMs);
   }
 
-  /** Hot. Writes a value (null deletes); the object is kept live. */
+  /**
+   * Hot. Writes an object that belongs to the store alone from now on; it is serialised at a flush. Null deletes.
+   * @param known what `find` gave for the key
+   */
   put(key: K, windowStartMs: number, value: V | null, timestamp: number, known?: LiveEntry<K, V, C>): void {
-    if (this.#retentionMs > 0) {
-      if (windowStartMs > this.observedTimeMs) {
-        // The delete of a window that cannot be there: a cache swallows it, time stands still, as in Java.
-        if (value !== null || !this.#description.cachingEnabled) this.observedTimeMs = windowStartMs;
-      } else if (this.#isExpired(windowStartMs)) {
-        this.#environment.onExpired();
-        return;
-      }
-    }
-    let entry = known;
-    if (entry === undefined) {
-      const window = windowStartMs === this.#lastWindowStartMs ? this.#lastWindow! : this.#window(windowStartMs);
-      const cacheKey = this.#description.key.primitive ? key : this.#keyText(key);
-      entry = window.get(cacheKey);
-      if (entry === undefined) entry = this.#add(window, cacheKey, key, windowStartMs, null, timestamp, 0);
-    }
+    if (!this.#accepts(windowStartMs, value === null)) return;
+    const entry =
+      known ?? this.#entryOf(this.#primitiveKeys ? key : this.#codec.keyText(key), windowStartMs, timestamp);
+    this.#written(entry, timestamp);
     entry.value = value;
-    entry.timestamp = timestamp;
-    entry.recent = true;
-    entry.context = this.#environment.context();
-    entry.sequence = ++this.#sequence;
-    if (!entry.dirty) {
-      entry.dirty = true;
-      this.#dirty.push(entry);
-    }
-    const sizeOf = this.#description.value.sizeOf;
-    if (sizeOf !== undefined) {
-      const size = ENTRY_BYTES + (value === null ? 0 : sizeOf(value));
-      this.#environment.budget.usedBytes += size - entry.sizeBytes;
-      entry.sizeBytes = size;
-    }
+    entry.text = undefined;
+    const { value: serde } = this.#description;
+    if (value === null) this.#cache.resize(entry, 0);
+    else if (typeof value !== 'object' && typeof value !== 'string') this.#cache.resize(entry, PRIMITIVE_BYTES);
+    else if (serde.sizeOf !== undefined && typeof value === 'object') this.#cache.resize(entry, serde.sizeOf(value));
+    else if (--entry.measureIn <= 0) this.#measure(entry, value);
+  }
+
+  /**
+   * Writes a value that user code has seen or will see: it is serialised at once, and no object is kept. Null deletes.
+   * @throws SerdeError key or value are not what the serdes write; nothing is changed then
+   */
+  putForeign(key: K, windowStartMs: number, value: V | null, timestamp: number, known?: LiveEntry<K, V, C>): void {
+    const text = value === null ? undefined : this.#codec.valueText(value);
+    const entry = known ?? this.#cache.find(this.#codec.cacheKeyOf(key), windowStartMs);
+    const ownKey = entry === undefined ? this.#codec.ownCacheKeyOf(key) : entry.key;
+    if (!this.#accepts(windowStartMs, value === null)) return;
+    const written = entry ?? this.#entryOf(ownKey, windowStartMs, timestamp);
+    this.#written(written, timestamp);
+    this.#setText(written, text);
   }
 
   /** Serialises dirty entries to overlay and changelog, and hands them to `onFlush`, in the order of their last writes. */
@@ -140,12 +192,17 @@ export class LiveStore<K, V, C extends WriteContext> {
     const dirty = this.#dirty;
     if (dirty.length === 0) return;
     this.#dirty = [];
+    this.#flushing = dirty;
     if (dirty.length > 1) dirty.sort((a, b) => a.sequence - b.sequence);
-    for (const entry of dirty) {
-      entry.dirty = false;
-      this.#flushEntry(entry);
-      entry.context = undefined;
+    let next = 0;
+    try {
+      for (; next < dirty.length; next++) this.#flushEntry(dirty[next]!);
+    } finally {
+      // Where one failed, what is not flushed stays dirty: it is lost in no case.
+      if (next < dirty.length) this.#dirty = [...new Set([...dirty.slice(next), ...this.#dirty])].filter(isDirty);
+      this.#flushing = [];
     }
+    this.#codec.trim();
   }
 
   /**
@@ -153,45 +210,24 @@ export class LiveStore<K, V, C extends WriteContext> {
    * @param idleOnly only those not used since the last call with true
    */
   evict(idleOnly: boolean): void {
-    const { budget } = this.#environment;
-    for (const [startMs, window] of this.#windows) {
-      for (const [cacheKey, entry] of window) {
-        if (budget.isRelieved) return;
-        if (entry.dirty) continue;
-        if (idleOnly && entry.recent) {
-          entry.recent = false;
-          continue;
-        }
-        window.delete(cacheKey);
-        budget.usedBytes -= entry.sizeBytes;
-      }
-      if (window.size === 0) this.#forgetWindow(startMs);
-    }
+    this.#cache.evict(idleOnly);
   }
 
-  /** After a commit: live objects of windows that reads hide are dropped. Returns the range of bytes to delete, if any. */
+  /** Drops every clean entry, whatever the budget. What is read next is read from bytes. */
+  dropLive(): void {
+    this.#cache.dropClean(() => true);
+  }
+
+  /** After a commit: entries of windows that reads hide are dropped. Returns the range of bytes to delete, if any. */
   expire(): LocalRange | undefined {
-    if (this.#retentionMs === 0 || this.observedTimeMs < 0) return undefined;
-    for (const [startMs, window] of this.#windows) {
-      if (!this.isHidden(startMs)) continue;
-      for (const entry of window.values()) if (!entry.dirty) this.#environment.budget.usedBytes -= entry.sizeBytes;
-      this.#forgetWindow(startMs);
-      this.#storedWindows.delete(startMs);
-    }
-    const firstLive = Math.floor((this.observedTimeMs - this.#retentionMs) / this.#segmentIntervalMs);
-    if (firstLive <= 0) return undefined;
-    const prefix = this.#environment.bytes.prefix;
-    return { from: prefix, to: new ByteWriter(16).bytes(prefix).int64(firstLive).copy() };
+    if (!this.#layout.isWindow || this.observedTimeMs < 0) return undefined;
+    this.#cache.dropClean((startMs) => this.isHidden(startMs));
+    return this.#layout.expiredRange(this.observedTimeMs);
   }
 
-  /** Forgets every live object; nothing is flushed. */
+  /** Forgets every live entry; nothing is flushed. */
   discard(): void {
-    for (const window of this.#windows.values()) {
-      for (const entry of window.values()) this.#environment.budget.usedBytes -= entry.sizeBytes;
-    }
-    this.#windows.clear();
-    this.#lastWindow = undefined;
-    this.#lastWindowStartMs = Number.NaN;
+    this.#cache.clear();
     this.#dirty = [];
   }
 
@@ -209,223 +245,129 @@ export class LiveStore<K, V, C extends WriteContext> {
     valueLength: number,
     timestamp: number,
   ): void {
-    const { prefix } = this.#environment.bytes;
-    const isWindow = this.#description.type === 'window';
-    const head = prefix.length + (isWindow ? SEGMENT_BYTES : 0);
-    const key = restoredKey.of(head + keyLength);
-    prefix.copy(key);
-    if (isWindow) {
-      const startMs = readStart(buffer, keyStart + keyLength);
+    const layout = this.#layout;
+    const startMs = layout.readStart(buffer, keyStart + keyLength);
+    if (layout.isWindow) {
       if (startMs > this.observedTimeMs) this.observedTimeMs = startMs;
-      if (this.#isExpired(startMs)) return;
-      writeInt64(key, this.#segmentOf(startMs), prefix.length);
+      if (layout.isExpired(startMs, this.observedTimeMs)) return;
     }
+    const head = layout.changelogKeyStart;
+    const key = restoredKey.of(head + keyLength);
+    layout.writeHead(key, startMs);
     copyRange(buffer, keyStart, keyStart + keyLength, key, restoredKey.view, head);
     if (valueLength < 0) {
       batch.del(key);
       return;
     }
-    const start = this.#description.timestamped ? TIMESTAMP_BYTES : 0;
+    const start = this.#codec.valueStart;
     const value = restoredValue.of(start + valueLength);
     if (start > 0) writeInt64(value, timestamp, 0);
     copyRange(buffer, valueStart, valueStart + valueLength, value, restoredValue.view, start);
     batch.put(key, value);
   }
 
-  /** Entries with bytes in the given range of local keys (without prefix), flushed state only. */
-  async *stored(from: Buffer, to: Buffer | undefined): AsyncIterable<LiveEntry<K, V, C>> {
-    const { bytes, topic } = this.#environment;
-    const range = {
-      from: Buffer.concat([bytes.prefix, from]),
-      to: to === undefined ? undefined : Buffer.concat([bytes.prefix, to]),
-    };
-    const keyStart = 2 + (this.#description.type === 'window' ? SEGMENT_BYTES : 0);
-    const suffix = this.#description.type === 'window' ? WINDOW_KEY_SUFFIX_BYTES : 0;
-    for await (const [key, value] of bytes.snapshot([range], new Map())) {
-      const startMs = suffix === 0 ? 0 : readStart(key, key.length);
-      if (this.isHidden(startMs)) continue;
-      const decoded = this.#description.key.read(key, keyStart, key.length - suffix, topic, 'key');
-      yield this.#decode(decoded, startMs, value);
+  #accepts(windowStartMs: number, isDelete: boolean): boolean {
+    if (!this.#layout.isWindow) return true;
+    if (windowStartMs > this.observedTimeMs) {
+      // The delete of a window that cannot be there: a cache swallows it, time stands still, as in Java.
+      if (!isDelete || !this.#description.cachingEnabled) this.observedTimeMs = windowStartMs;
+      return true;
     }
+    if (!this.#layout.isExpired(windowStartMs, this.observedTimeMs)) return true;
+    this.#environment.onExpired();
+    return false;
   }
 
-  /** Every live object with its window start; dirty ones included. */
-  *live(): Iterable<LiveEntry<K, V, C>> {
-    for (const window of this.#windows.values()) yield* window.values();
+  #entryOf(cacheKey: K | string, windowStartMs: number, timestamp: number): LiveEntry<K, V, C> {
+    return this.#cache.find(cacheKey, windowStartMs) ?? this.#cache.add(cacheKey, windowStartMs, timestamp);
   }
 
-  /** The key's bytes as they are in the changelog and, behind prefix and segment, in the database. */
-  keyBytes(key: K, windowStartMs: number): Buffer {
-    const out = new ByteWriter(64);
-    this.#writeKey(out, key, windowStartMs);
-    return out.copy();
+  #written(entry: LiveEntry<K, V, C>, timestamp: number): void {
+    entry.context = this.#keepContext(this.#environment.context(), entry.context);
+    entry.timestamp = timestamp;
+    entry.recent = true;
+    entry.sequence = ++this.#sequence;
+    if (entry.dirty) return;
+    entry.dirty = true;
+    this.#dirty.push(entry);
+    this.#cache.grow(entry, DIRTY_BYTES);
   }
 
-  /** Where the entry stands in the database, without the store's prefix: `[segment] | keyBytes`. */
-  sortKey(key: K, windowStartMs: number): Buffer {
-    return this.#localKey(key, windowStartMs).subarray(2);
+  /** Apart from `put`: a closure would cost it an allocation each time. */
+  #measure(entry: LiveEntry<K, V, C>, value: V): void {
+    this.#cache.measure(entry, value, () => this.#codec.valueText(value).length);
   }
 
-  /** The first key of the segment that holds windows starting at `startMs`, without the store's prefix. */
-  segmentKey(startMs: number): Buffer {
-    return new ByteWriter(8).int64(this.#segmentOf(startMs)).copy();
+  #setText(entry: LiveEntry<K, V, C>, text: string | undefined): void {
+    entry.value = null;
+    entry.text = text;
+    entry.measureIn = 1;
+    this.#cache.resize(entry, text === undefined ? 0 : textBytes(text.length));
   }
 
-  get segmentIntervalMs(): number {
-    return this.#segmentIntervalMs;
+  *#unflushed(): Iterable<LiveEntry<K, V, C>> {
+    for (const entry of this.#flushing) if (entry.dirty) yield entry;
+    yield* this.#dirty;
   }
 
-  /** The value through its serde: an object of its own. */
-  copyOf(value: V): V {
-    if (typeof value !== 'object' || value === null) return value;
-    const { value: serde } = this.#description;
-    const out = new ByteWriter(256);
-    serde.write(value, out, this.#environment.topic, 'value');
-    return serde.read(out.buffer, 0, out.position, this.#environment.topic, 'value');
-  }
-
-  #window(startMs: number): Map<K | string, LiveEntry<K, V, C>> {
-    let window = this.#windows.get(startMs);
-    if (window === undefined) {
-      window = new Map();
-      this.#windows.set(startMs, window);
-    }
-    this.#lastWindow = window;
-    this.#lastWindowStartMs = startMs;
-    return window;
-  }
-
-  #forgetWindow(startMs: number): void {
-    this.#windows.delete(startMs);
-    if (startMs === this.#lastWindowStartMs) {
-      this.#lastWindow = undefined;
-      this.#lastWindowStartMs = Number.NaN;
-    }
-  }
-
-  #keyText(key: K): string {
-    const out = this.#out;
-    out.reset();
-    this.#description.key.write(key, out, this.#environment.topic, 'key');
-    return latin1(out.buffer, 0, out.position);
-  }
-
-  #load(window: Map<K | string, LiveEntry<K, V, C>>, key: K, windowStartMs: number): LiveEntry<K, V, C> | undefined {
-    if (this.#retentionMs > 0 && windowStartMs > this.#openedMaxMs && !this.#storedWindows.has(windowStartMs))
-      return undefined;
-    const { bytes } = this.#environment;
-    const stored = bytes.get(this.#localKey(key, windowStartMs));
+  /** @param asObject false: its bytes are kept, which is what facades read */
+  #load(cacheKey: K | string, windowStartMs: number, asObject: boolean): LiveEntry<K, V, C> | undefined {
+    if (windowStartMs > this.#storedMaxMs) return undefined;
+    const stored = this.#environment.bytes.get(this.#layout.localKey(cacheKey, windowStartMs));
     if (stored === undefined) return undefined;
-    const decoded = this.#decode(key, windowStartMs, stored);
-    const cacheKey = this.#description.key.primitive ? key : this.#keyText(key);
-    return this.#add(window, cacheKey, key, windowStartMs, decoded.value, decoded.timestamp, stored.length);
-  }
-
-  #add(
-    window: Map<K | string, LiveEntry<K, V, C>>,
-    cacheKey: K | string,
-    key: K,
-    windowStartMs: number,
-    value: V | null,
-    timestamp: number,
-    valueBytes: number,
-  ): LiveEntry<K, V, C> {
-    const entry = new LiveEntry<K, V, C>(key, windowStartMs, value, timestamp, ENTRY_BYTES + valueBytes);
-    window.set(cacheKey, entry);
-    this.#environment.budget.usedBytes += entry.sizeBytes;
+    const value = asObject ? this.#codec.readStored(stored) : null;
+    const entry = this.#cache.add(cacheKey, windowStartMs, this.#codec.timestampOf(stored));
+    if (asObject) entry.value = value;
+    else this.#setText(entry, latin1(stored, this.#codec.valueStart));
     return entry;
   }
 
-  #decode(key: K, windowStartMs: number, stored: Buffer): LiveEntry<K, V, C> {
-    const { timestamped, value: serde } = this.#description;
-    const start = timestamped ? TIMESTAMP_BYTES : 0;
-    const timestamp = timestamped ? Number(stored.readBigInt64BE(0)) : -1;
-    try {
-      const value = serde.read(stored, start, stored.length, this.#environment.topic, 'value');
-      return new LiveEntry(key, windowStartMs, value, timestamp, 0);
-    } catch (error) {
-      const typed = asDeserializationError(serde.name, error);
-      throw new SerdeError(typed.code, `Store ${this.name}: ${typed.message}`, {
-        cause: error,
-        context: { store: this.name },
-      });
-    }
-  }
-
   #flushEntry(entry: LiveEntry<K, V, C>): void {
-    const { bytes, changelog, topic, budget } = this.#environment;
-    const { timestamped, cachingEnabled, value: serde } = this.#description;
-    const local = this.#localKey(entry.key, entry.windowStartMs);
-    const value = entry.value;
-    // A key that was neither stored before nor is now: nothing to log, nothing to tell (CachingKeyValueStore in Java).
-    if (value === null && cachingEnabled && bytes.get(local) === undefined) return;
-    const keyStart = local.length - this.#changelogKeyLength(local);
-    if (value === null) {
-      bytes.set(local, null);
-      changelog?.log(this.name, local, keyStart, local.length, local, 0, -1, entry.context!.timestamp);
-    } else {
-      const out = this.#out;
-      out.reset();
-      if (timestamped) out.int64(entry.timestamp);
-      const valueStart = out.position;
-      serde.write(value, out, topic, 'value');
-      const logTime = timestamped ? entry.timestamp : entry.context!.timestamp;
-      changelog?.log(
-        this.name,
-        local,
-        keyStart,
-        local.length,
-        out.buffer,
-        valueStart,
-        out.position - valueStart,
-        logTime,
-      );
-      bytes.set(local, out.copy());
-      if (serde.sizeOf === undefined) {
-        const size = ENTRY_BYTES + out.position;
-        budget.usedBytes += size - entry.sizeBytes;
-        entry.sizeBytes = size;
+    const { bytes, changelog } = this.#environment;
+    const context = entry.context!;
+    const local = this.#layout.localKey(entry.key, entry.windowStartMs);
+    const keyStart = this.#layout.changelogKeyStart;
+    if (entry.isDeleted) {
+      // A key that was neither stored before nor is now: nothing to log, nothing to tell (CachingKeyValueStore in Java).
+      if (this.#description.cachingEnabled && bytes.get(local) === undefined) {
+        this.#clean(entry);
+        return;
       }
+      changelog?.log(this.name, local, keyStart, local.length, local, 0, -1, context.timestamp);
+      bytes.set(local, null);
+      this.#flushed(entry);
+      this.onFlush?.(this.#codec.keyOf(entry.key), entry.windowStartMs, null, context.timestamp, context);
+      return;
     }
-    if (this.#retentionMs > 0) this.#storedWindows.add(entry.windowStartMs);
-    this.onFlush?.(entry);
+    const out = this.#codec.writeStored(entry);
+    const { valueStart } = this.#codec;
+    const valueLength = out.position - valueStart;
+    const logTime = this.#description.timestamped ? entry.timestamp : context.timestamp;
+    changelog?.log(this.name, local, keyStart, local.length, out.buffer, valueStart, valueLength, logTime);
+    bytes.set(local, out.copy());
+    this.#flushed(entry);
+    if (this.onFlush === undefined) return;
+    const { value, text, timestamp } = entry;
+    if (text === undefined && this.givesAway && typeof value === 'object') {
+      this.#setText(entry, latin1(out.buffer, valueStart, out.position));
+    }
+    const given = text === undefined ? value : this.#codec.valueOfText(text);
+    this.onFlush(this.#codec.keyOf(entry.key), entry.windowStartMs, given, timestamp, context);
   }
 
-  #changelogKeyLength(local: Buffer): number {
-    return local.length - 2 - (this.#description.type === 'window' ? SEGMENT_BYTES : 0);
+  #flushed(entry: LiveEntry<K, V, C>): void {
+    if (entry.windowStartMs > this.#storedMaxMs) this.#storedMaxMs = entry.windowStartMs;
+    this.#clean(entry);
   }
 
-  /** prefix | [segment int64] | key | [start int64 | sequence int32] */
-  #localKey(key: K, windowStartMs: number): Buffer {
-    const out = this.#out;
-    out.reset();
-    out.bytes(this.#environment.bytes.prefix);
-    if (this.#description.type === 'window') out.int64(this.#segmentOf(windowStartMs));
-    this.#writeKey(out, key, windowStartMs);
-    return out.copy();
-  }
-
-  #writeKey(out: ByteWriter, key: K, windowStartMs: number): void {
-    this.#description.key.write(key, out, this.#environment.topic, 'key');
-    if (this.#description.type === 'window') out.int64(windowStartMs).int32(0);
-  }
-
-  #segmentOf(windowStartMs: number): number {
-    return Math.floor(windowStartMs / this.#segmentIntervalMs);
-  }
-
-  /**
-   * LevelDB's stores take puts while the segment lives, as RocksDB's do in Java; in memory the window itself decides.
-   * Reads hide the same in both.
-   */
-  #isExpired(windowStartMs: number): boolean {
-    const limit = this.observedTimeMs - this.#retentionMs;
-    return this.#description.kind === 'in-memory'
-      ? windowStartMs <= limit
-      : this.#segmentOf(windowStartMs) < Math.floor(limit / this.#segmentIntervalMs);
+  /** Before anything is forwarded: what comes back to the entry from there makes it dirty anew. */
+  #clean(entry: LiveEntry<K, V, C>): void {
+    entry.dirty = false;
+    entry.context = undefined;
+    this.#cache.grow(entry, -DIRTY_BYTES);
   }
 }
 
-function readStart(key: Buffer, end: number): number {
-  return Number(key.readBigInt64BE(end - WINDOW_KEY_SUFFIX_BYTES));
+function isDirty({ dirty }: { readonly dirty: boolean }): boolean {
+  return dirty;
 }

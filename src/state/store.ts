@@ -1,5 +1,6 @@
 /** The interfaces of state stores, and how stores are described in a topology. Names and meaning are Kafka Streams'. */
 import type { Serde } from '../serdes/index.ts';
+import { InvalidStoreError } from './errors.ts';
 
 export interface ValueAndTimestamp<V> {
   readonly value: V;
@@ -7,9 +8,14 @@ export interface ValueAndTimestamp<V> {
   readonly timestamp: number;
 }
 
+/**
+ * An iteration is a snapshot as of its first step: what is put, flushed or committed while it goes on is not in it. It is
+ * to be read to its end or ended with `break`; until then the database keeps what was there. After a store is closed, the
+ * next step throws.
+ */
 export interface ReadOnlyKeyValueStore<K, V> {
   readonly name: string;
-  /** Synchronous. Null where the key is absent. The value is a copy. */
+  /** Synchronous. Null where the key is absent. The value is a copy. @throws MILLRACE_STATE_STORE_CLOSED */
   get(key: K): V | null;
   /** All entries, in the order of the keys' bytes. */
   all(): AsyncIterable<readonly [K, V]>;
@@ -18,7 +24,10 @@ export interface ReadOnlyKeyValueStore<K, V> {
 }
 
 export interface KeyValueStore<K, V> extends ReadOnlyKeyValueStore<K, V> {
-  /** Null deletes. */
+  /**
+   * Null deletes. The value is serialised at once: it may be changed afterwards.
+   * @throws MILLRACE_SERDES_SERIALIZATION key or value are not what the serdes write; nothing is changed
+   */
   put(key: K, value: V | null): void;
   /** Puts unless the key is there; returns what was there before. */
   putIfAbsent(key: K, value: V): V | null;
@@ -26,18 +35,23 @@ export interface KeyValueStore<K, V> extends ReadOnlyKeyValueStore<K, V> {
   delete(key: K): V | null;
 }
 
+/** Iterations are snapshots, see {@link ReadOnlyKeyValueStore}. */
 export interface ReadOnlyWindowStore<K, V> {
   readonly name: string;
-  /** Synchronous. Null where there is no such window, or retention has ended for it. */
+  /** Synchronous, a copy. Null where there is no such window, or retention has ended for it. */
   fetch(key: K, windowStartMs: number): V | null;
-  /** The key's windows that start from `fromMs` to `toMs` (both inclusive), by start. */
+  /** The key's windows that start from `fromMs` to `toMs` (both inclusive), by start. Costs what the key's windows cost. */
   fetchRange(key: K, fromMs: number, toMs: number): AsyncIterable<readonly [number, V]>;
-  /** Every live window, by start, then key. */
+  /** Every window that retention has not ended for, by start, then by the key's bytes. */
   all(): AsyncIterable<readonly [{ readonly key: K; readonly windowStartMs: number }, V]>;
 }
 
 export interface WindowStore<K, V> extends ReadOnlyWindowStore<K, V> {
-  /** Null deletes. A window whose retention has ended is dropped and counted. */
+  /**
+   * Null deletes. A window whose retention has ended is dropped and counted. The value is serialised at once.
+   * @param windowStartMs ms since the epoch, a whole number ≥ 0
+   * @throws MILLRACE_STATE_INVALID_WINDOW_START; MILLRACE_SERDES_SERIALIZATION key or value are not what the serdes write
+   */
   put(key: K, value: V | null, windowStartMs: number): void;
 }
 
@@ -90,16 +104,22 @@ export function keyValueStore<K, V>(name: string, options: StoreOptions<K, V>): 
 
 /**
  * A window store for the Processor API (`Stores.windowStoreBuilder`).
- * @throws RangeError retention shorter than the window size
+ * @throws MILLRACE_STATE_INVALID_STORE retention or window size are no whole numbers ≥ 1, or the retention is shorter
  */
 export function windowStore<K, V>(
   name: string,
   options: StoreOptions<K, V> & { readonly retentionMs: number; readonly windowSizeMs: number },
 ): WindowStoreDescription<K, V> {
   const { retentionMs, windowSizeMs } = options;
+  for (const [what, ms] of Object.entries({ retentionMs, windowSizeMs })) {
+    if (!Number.isSafeInteger(ms) || ms < 1) {
+      throw new InvalidStoreError(name, `${what} is ${ms}; it must be a whole number of ms ≥ 1.`);
+    }
+  }
   if (retentionMs < windowSizeMs) {
-    throw new RangeError(
-      `Store ${name}: a retention of ${retentionMs} ms is shorter than the window size of ${windowSizeMs} ms.`,
+    throw new InvalidStoreError(
+      name,
+      `a retention of ${retentionMs} ms is shorter than the window size of ${windowSizeMs} ms.`,
     );
   }
   return { type: 'window', ...common(name, options), retentionMs, windowSizeMs };

@@ -43,6 +43,10 @@ export interface TaskStateOptions<C extends WriteContext> {
   changelogTopic(store: string): string | undefined;
   readonly changelog: ChangelogSink | undefined;
   context(): C;
+  /** What a dirty entry keeps of a context, so that it does not keep the record; left out: the context itself. */
+  keepContext?(context: C, kept: C | undefined): C;
+  /** The node at work, for errors. */
+  node?(): string | undefined;
   onExpired(store: string): void;
   /**
    * A store's bytes did not fit it any more, by type, retention or layout, and were deleted. Logged, it is rebuilt from
@@ -192,6 +196,11 @@ export class TaskState<C extends WriteContext> {
     for (const store of this.stores.values()) store.evict(idleOnly);
   }
 
+  /** Drops every clean live object: what is read next is read from its bytes. For tests of what an eviction would do. */
+  dropLive(): void {
+    for (const store of this.stores.values()) store.dropLive();
+  }
+
   /**
    * Writes what was flushed up to this call, in one batch. Where that fails everything is as it was, and the next commit
    * writes it.
@@ -298,7 +307,7 @@ export class TaskState<C extends WriteContext> {
   }
 
   #createStore(description: AnyStoreDescription): void {
-    const { budget, changelog, context, onExpired, changelogTopic } = this.#options;
+    const { budget, changelog, context, keepContext, node, onExpired, changelogTopic } = this.#options;
     const { name } = description;
     const ids = [...this.#metadata.stores.values()].map((store) => store.id);
     const known = this.#metadata.stores.get(name) ?? {
@@ -316,6 +325,8 @@ export class TaskState<C extends WriteContext> {
       changelog: topic === undefined ? undefined : changelog,
       topic: topic ?? name,
       context,
+      ...(keepContext === undefined ? {} : { keepContext }),
+      ...(node === undefined ? {} : { node }),
       onExpired: () => onExpired(name),
     });
     if (description.kind === 'persistent') store.observedTimeMs = known.observedTimeMs;

@@ -150,6 +150,62 @@ test('a window store of a processor’s own drops what has expired, counted', as
   expect(driver.produced.filter(({ topic }) => topic.endsWith('-changelog'))).toHaveLength(2);
 });
 
+test('a put of the wrong type fails at the put, of a record as of a punctuator, with store and node', async () => {
+  const build = (when: 'process' | 'punctuate') => {
+    const builder = new StreamsBuilder();
+    const numbers = keyValueStore('numbers', { key: s, value: long() });
+    builder.stream('in', { key: s, value: s }).process(
+      () => {
+        let store: KeyValueStore<string, number>;
+        const put = (): void => store.put('secret-key', 'secret' as unknown as number);
+        return {
+          init(context) {
+            store = context.getStateStore('numbers');
+            if (when === 'punctuate') context.schedule(10, 'wall-clock-time', put);
+          },
+          process: () => {
+            if (when === 'process') put();
+          },
+        };
+      },
+      { stores: [numbers], name: 'my-processor' },
+    );
+    return builder.build();
+  };
+  for (const when of ['process', 'punctuate'] as const) {
+    driver = await TopologyTestDriver.create(build(when), { initialWallClockMs: 0 });
+    const step =
+      when === 'process' ? driver.inputTopic('in', s, s).pipeInput('k', 'v', 1) : driver.advanceWallClockTime(10);
+    const error = await step.catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({
+      code: when === 'process' ? 'MILLRACE_RUNTIME_SERIALIZATION' : 'MILLRACE_SERDES_SERIALIZATION',
+      store: 'numbers',
+      node: 'my-processor',
+      ...(when === 'process' ? { topic: 'in', offset: 0 } : {}),
+    });
+    expect(`${error} ${JSON.stringify(error)}`).not.toContain('secret');
+    await driver.close();
+  }
+});
+
+test('a store that a processor kept says after the end that it is closed', async () => {
+  let store: KeyValueStore<string, string> | undefined;
+  const builder = new StreamsBuilder();
+  builder.stream('in', { key: s, value: s }).process(
+    () => ({
+      init(context) {
+        store = context.getStateStore('kept');
+      },
+      process: ({ key, value }) => store!.put(key!, value),
+    }),
+    { stores: [keyValueStore('kept', { key: s, value: s })] },
+  );
+  driver = await TopologyTestDriver.create(builder.build());
+  await driver.inputTopic('in', s, s).pipeInput('a', 'x', 1);
+  await driver.close();
+  expect(() => store!.put('a', 'y')).toThrow(expect.objectContaining({ code: 'MILLRACE_STATE_STORE_CLOSED' }));
+});
+
 test('an error of user code says where it happened and holds no record content', async () => {
   const builder = new StreamsBuilder();
   builder

@@ -117,7 +117,7 @@ describe('a store that is opened with another shape', () => {
   ])('%s begins anew, without a position', async (_what, before, after) => {
     const changelogs: Changelogs = new Map();
     const first = await OpenState.restored({ directory, changelogs, stores: [before, keyValueStore('other', serdes)] });
-    first.live('counts').put('a', before.type === 'window' ? 10 * MINUTE : 0, 1, 7);
+    first.live('counts').putForeign('a', before.type === 'window' ? 10 * MINUTE : 0, 1, 7);
     rowsOf(first, 'other').put('o', 5);
     await first.commit();
     await first.state.close();
@@ -171,7 +171,8 @@ describe('a database of version 1, which has no shapes', () => {
   const version1 = async (stores: readonly AnyStoreDescription[], changelogs: Changelogs, observedTimeMs: number) => {
     const storage = new MemoryStorage();
     const first = await OpenState.restored({ directory, storage, changelogs, stores });
-    for (const store of stores) first.live(store.name).put('a', store.type === 'window' ? 10 * MINUTE : 0, 10, 7);
+    for (const store of stores)
+      first.live(store.name).putForeign('a', store.type === 'window' ? 10 * MINUTE : 0, 10, 7);
     await first.commit();
     await first.state.close();
     const old = {
@@ -282,13 +283,28 @@ describe('writes to a database', () => {
     expect([seen, store.get('a'), store.get('b')]).toEqual([[['a', 2]], 2, null]);
     storage.release();
     await committing;
-    opened.evict();
+    opened.state.dropLive();
     expect([store.get('a'), store.get('b')]).toEqual([2, null]);
     await opened.commit();
     await opened.state.close();
     const again = await OpenState.restored(options);
     expect([rowsOf(again, 'one').get('a'), rowsOf(again, 'one').get('b')]).toEqual([2, null]);
     await again.state.close();
+  });
+
+  test('what was read of a store while it was being restored is read anew', async () => {
+    const opened = await OpenState.open({
+      directory,
+      storage: new MemoryStorage(),
+      changelogs: await filled(),
+      stores,
+    });
+    await opened.restoreBatch('one', 3);
+    expect(rowsOf(opened, 'one').get('k')).toBe(2);
+    await opened.restoreBatch('one', 10);
+    opened.state.restored();
+    expect(rowsOf(opened, 'one').get('k')).toBe(9);
+    await opened.state.close();
   });
 
   test('of a store in memory no position is kept: it is restored from the beginning', async () => {

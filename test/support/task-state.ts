@@ -23,6 +23,7 @@ export interface OpenOptions {
   readonly storage?: StateStorage;
   readonly changelogs?: Changelogs;
   readonly budget?: CacheBudget;
+  readonly node?: () => string;
 }
 
 export class OpenState {
@@ -40,13 +41,21 @@ export class OpenState {
   }
 
   /** Without `restored()`: positions are as the database says. */
-  static async open({ stores, directory, storage, changelogs = new Map(), budget }: OpenOptions): Promise<OpenState> {
+  static async open({
+    stores,
+    directory,
+    storage,
+    changelogs = new Map(),
+    budget,
+    node,
+  }: OpenOptions): Promise<OpenState> {
     const used = budget ?? new Budget(1_000_000);
     const wiped: [string, boolean][] = [];
     let opened: OpenState | undefined;
     const state = await TaskState.open<WriteContext>({
       directory,
       ...(storage === undefined ? {} : { storage }),
+      ...(node === undefined ? {} : { node }),
       stores,
       budget: used,
       changelogTopic: (name) => (stores.find((store) => store.name === name)?.loggingEnabled ? name : undefined),

@@ -3,7 +3,7 @@
  * and runs them through its own instances of the processors, synchronously. Mirrors `StreamTask`.
  */
 import { MillraceError, messageOf } from '../../errors.ts';
-import { SerializationError } from '../../serdes/index.ts';
+import { SerdeError } from '../../serdes/index.ts';
 import {
   type CacheBudget,
   KeyValueFacade,
@@ -13,15 +13,16 @@ import {
   WindowFacade,
   type WriteContext,
 } from '../../state/index.ts';
-import type {
-  AnyProcessor,
-  OperatorTime,
-  ProcessingContext,
-  ProcessorNode,
-  PunctuationType,
-  SinkNode,
-  StreamRecord,
-  SubTopology,
+import {
+  type AnyProcessor,
+  keepContext,
+  type OperatorTime,
+  type ProcessingContext,
+  type ProcessorNode,
+  type PunctuationType,
+  type SinkNode,
+  type StreamRecord,
+  type SubTopology,
 } from '../../topology/index.ts';
 import { StreamsError } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
@@ -116,6 +117,8 @@ export class Task {
         },
       },
       context: () => task.context,
+      keepContext,
+      node: () => task.currentNode,
       onExpired: () => options.metrics.drop('expired'),
     });
     return task;
@@ -326,13 +329,14 @@ export class Task {
 
   /** What user code threw, or a serde that refuses a value, with the operator and the record that it was at. */
   #located(error: unknown, queue: RecordQueue | undefined): MillraceError {
-    const refused = error instanceof SerializationError;
+    const refused = error instanceof SerdeError && error.code === 'MILLRACE_SERDES_SERIALIZATION';
     if (error instanceof MillraceError && !refused) return error;
     const at =
       queue === undefined
         ? ''
         : ` of the record at ${queue.source.topic}-${queue.source.partition} offset ${this.context.offset}`;
-    const place = { taskId: this.name, node: this.currentNode };
+    const store = refused && error.store !== undefined ? { store: error.store } : {};
+    const place = { taskId: this.name, node: this.currentNode, ...store };
     return new StreamsError(
       refused ? 'MILLRACE_RUNTIME_SERIALIZATION' : 'MILLRACE_RUNTIME_PROCESSING',
       `Processing${at} failed in ${this.currentNode} (task ${this.name}): ${messageOf(error)}`,
