@@ -203,7 +203,7 @@ export class TopologyTestDriver {
   async commit(): Promise<void> {
     for (const task of this.#tasks) task.flush();
     await this.#processAll(false);
-    for (const task of this.#tasks) await task.state.commit(new Map(), this.#wallClockMs);
+    for (const task of this.#tasks) await this.#commitState(task);
   }
 
   keyValueStore<K, V>(
@@ -245,11 +245,17 @@ export class TopologyTestDriver {
           await task.punctuate('stream-time', task.streamTimeMs);
           if (commits) {
             task.flush();
-            await task.state.commit(new Map(), this.#wallClockMs);
+            await this.#commitState(task);
           } else if (this.#budget.isOver) relieveCache(this.#tasks, this.#budget);
         }
       }
     }
+  }
+
+  /** What comes next reads state back from its bytes: what would break after an eviction breaks in the test. */
+  async #commitState(task: Task): Promise<void> {
+    await task.state.commit(new Map(), this.#wallClockMs);
+    task.state.dropLive();
   }
 
   #connect(task: Task, topic: string): void {
