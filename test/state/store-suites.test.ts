@@ -9,17 +9,15 @@ import {
   type AnyStoreDescription,
   CacheBudget,
   KeyValueFacade,
-  type KeyValueStore,
   keyValueStore,
   TaskState,
   WindowFacade,
-  type WindowStore,
   type WriteContext,
   windowStore,
 } from '../../src/state/index.ts';
 import { keyValueStoreSuite, type StoreHarness, windowStoreSuite } from '../../src/testing/index.ts';
 
-async function open<S>(
+async function open<S extends { detach(): void }>(
   description: AnyStoreDescription,
   directory: string,
   facade: (state: TaskState<WriteContext>) => S,
@@ -34,7 +32,16 @@ async function open<S>(
     onExpired: () => {},
   });
   state.restored();
-  const harness = { store: facade(state), flush: () => state.flush(), close: () => state.close() };
+  const store = facade(state);
+  const harness = {
+    store,
+    flush: () => state.flush(),
+    commit: () => state.commit(new Map(), 1),
+    close: async () => {
+      store.detach();
+      await state.close();
+    },
+  };
   if (description.kind === 'in-memory') return harness;
   const reopen = async (): Promise<StoreHarness<S>> => {
     state.flush();
@@ -50,7 +57,7 @@ describe.each(['persistent', 'in-memory'] as const)('%s', (kind) => {
   keyValueStoreSuite({
     test,
     factory: () =>
-      open<KeyValueStore<string, string>>(
+      open<KeyValueFacade<string, string>>(
         keyValueStore('s', { key: string(), value: string(), kind }),
         folder(),
         (state) => new KeyValueFacade(state.stores.get('s')!, () => 1),
@@ -59,7 +66,7 @@ describe.each(['persistent', 'in-memory'] as const)('%s', (kind) => {
   windowStoreSuite({
     test,
     factory: () =>
-      open<WindowStore<string, string>>(
+      open<WindowFacade<string, string>>(
         windowStore('s', { key: string(), value: string(), kind, retentionMs: 200_000, windowSizeMs: 10 }),
         folder(),
         (state) => new WindowFacade(state.stores.get('s')!, () => 1),
