@@ -4,6 +4,7 @@
  */
 import { rmSync } from 'node:fs';
 import { openLevelBackend, type StateBackend } from './backend.ts';
+import { translateLevelError } from './errors.ts';
 
 export interface StateStorage {
   /**
@@ -11,11 +12,17 @@ export interface StateStorage {
    * @throws StateDirectoryLockedError, CorruptStateError, StateWriteError
    */
   open(directory: string): Promise<StateBackend>;
-  /** Deletes a folder with every database in it; none of them is open. */
+  /** Deletes a folder with every database in it; none of them is open. @throws StateWriteError */
   destroy(directory: string): void;
 }
 
 export const levelStorage: StateStorage = {
   open: openLevelBackend,
-  destroy: (directory) => rmSync(directory, { recursive: true, force: true }),
+  destroy(directory) {
+    try {
+      rmSync(directory, { recursive: true, force: true });
+    } catch (error) {
+      throw translateLevelError(directory, error);
+    }
+  },
 };

@@ -10,6 +10,7 @@ import {
   CacheBudget,
   KeyValueFacade,
   keyValueStore,
+  levelStorage,
   TaskState,
   WindowFacade,
   type WriteContext,
@@ -102,4 +103,10 @@ test.each([
   expect(error.code).toBe(code);
   expect(error.message).toMatch(message);
   expect(error.message).toContain('/state/app/0_0');
+});
+
+test('a folder that cannot be opened or deleted is an error with a code', async () => {
+  const nowhere = `${tmpdir()}/a\0b`;
+  await expect(levelStorage.open(nowhere)).rejects.toMatchObject({ code: 'MILLRACE_STATE_WRITE' });
+  expect(() => levelStorage.destroy(nowhere)).toThrow(expect.objectContaining({ code: 'MILLRACE_STATE_WRITE' }));
 });
