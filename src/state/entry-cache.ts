@@ -13,7 +13,7 @@ import { LiveEntry, type WriteContext } from './live-entry.ts';
  */
 const ENTRY_BYTES = 184;
 /** What it takes more while it is dirty, measured likewise: the write's context, and its place in the list. 104 to 112. */
-export const DIRTY_BYTES = 108;
+const DIRTY_BYTES = 108;
 /** A window's Map and its place among the others; measured with one key a window, 168. */
 const WINDOW_BYTES = 170;
 /** Updates after which a small object is measured again at the latest; a large one after as many as make it a share. */
@@ -56,14 +56,14 @@ export class EntryCache<K, V, C extends WriteContext> {
     }
     const entry = new LiveEntry<K, V, C>(key, windowStartMs, timestamp, ENTRY_BYTES + heapSizeOf(key, key).bytes);
     window.set(key, entry);
-    this.#budget.usedBytes += entry.sizeBytes;
+    this.#budget.usedBytes += entry.baseBytes;
     return entry;
   }
 
   /** Hot. Says what the entry's value takes now. */
   resize(entry: LiveEntry<K, V, C>, valueBytes: number): void {
     if (valueBytes === entry.valueBytes) return;
-    this.grow(entry, valueBytes - entry.valueBytes);
+    this.#budget.usedBytes += valueBytes - entry.valueBytes;
     entry.valueBytes = valueBytes;
   }
 
@@ -84,9 +84,14 @@ export class EntryCache<K, V, C extends WriteContext> {
     this.resize(entry, size);
   }
 
-  grow(entry: LiveEntry<K, V, C>, bytes: number): void {
-    entry.sizeBytes += bytes;
-    this.#budget.usedBytes += bytes;
+  /** An entry has become dirty. */
+  dirtied(): void {
+    this.#budget.usedBytes += DIRTY_BYTES;
+  }
+
+  /** A dirty entry has become clean. */
+  cleaned(): void {
+    this.#budget.usedBytes -= DIRTY_BYTES;
   }
 
   /**
@@ -120,7 +125,9 @@ export class EntryCache<K, V, C extends WriteContext> {
   /** Forgets everything, dirty or not. */
   clear(): void {
     for (const [startMs, window] of this.#windows) {
-      for (const entry of window.values()) this.#budget.usedBytes -= entry.sizeBytes;
+      for (const { baseBytes, valueBytes, dirty } of window.values()) {
+        this.#budget.usedBytes -= baseBytes + valueBytes + (dirty ? DIRTY_BYTES : 0);
+      }
       this.#forgetWindow(startMs);
     }
   }
@@ -134,9 +141,10 @@ export class EntryCache<K, V, C extends WriteContext> {
     return this.#windows.keys();
   }
 
+  /** Of a clean one. */
   #drop(window: Entries<K, V, C>, entry: LiveEntry<K, V, C>): void {
     window.delete(entry.key);
-    this.#budget.usedBytes -= entry.sizeBytes;
+    this.#budget.usedBytes -= entry.baseBytes + entry.valueBytes;
   }
 
   #forgetWindow(startMs: number): void {

@@ -40,19 +40,19 @@ export class LiveEntry<K, V, C extends WriteContext> {
   sequence = 0;
   /** Of the last write; kept while it is dirty. */
   context: C | undefined;
-  /** What it counts for in the cache's budget, all in all. */
-  sizeBytes: number;
-  /** Of that, the value. */
+  /** What it counts for in the cache's budget beside its value, while it is clean. */
+  readonly baseBytes: number;
+  /** What its value counts for. */
   valueBytes = 0;
   /** Updates until the value is measured again, and how many there were between the last two times. */
   measureIn = 1;
   measuredAfter = 1;
 
-  constructor(key: K | string, windowStartMs: number, timestamp: number, sizeBytes: number) {
+  constructor(key: K | string, windowStartMs: number, timestamp: number, baseBytes: number) {
     this.key = key;
     this.windowStartMs = windowStartMs;
     this.timestamp = timestamp;
-    this.sizeBytes = sizeBytes;
+    this.baseBytes = baseBytes;
   }
 
   get isDeleted(): boolean {

@@ -9,7 +9,7 @@ import { copyRange } from '../byte-views.ts';
 import { latin1, ReusedBytes, writeInt64 } from '../bytes.ts';
 import type { BackendBatch } from './backend.ts';
 import type { CacheBudget } from './cache.ts';
-import { DIRTY_BYTES, EntryCache } from './entry-cache.ts';
+import { EntryCache } from './entry-cache.ts';
 import { textBytes } from './heap-size.ts';
 import type { ChangelogSink, LiveEntry, WriteContext } from './live-entry.ts';
 import type {
@@ -168,8 +168,8 @@ export class LiveStore<K, V, C extends WriteContext> {
     entry.text = undefined;
     const { value: serde } = this.#description;
     if (value === null) this.#cache.resize(entry, 0);
+    else if (typeof value === 'object' && serde.sizeOf !== undefined) this.#cache.resize(entry, serde.sizeOf(value));
     else if (typeof value !== 'object' && typeof value !== 'string') this.#cache.resize(entry, PRIMITIVE_BYTES);
-    else if (serde.sizeOf !== undefined && typeof value === 'object') this.#cache.resize(entry, serde.sizeOf(value));
     else if (--entry.measureIn <= 0) this.#measure(entry, value);
   }
 
@@ -267,7 +267,8 @@ export class LiveStore<K, V, C extends WriteContext> {
   }
 
   #accepts(windowStartMs: number, isDelete: boolean): boolean {
-    if (!this.#layout.isWindow) return true;
+    // The newest window is what most puts are for.
+    if (windowStartMs === this.observedTimeMs || !this.#layout.isWindow) return true;
     if (windowStartMs > this.observedTimeMs) {
       // The delete of a window that cannot be there: a cache swallows it, time stands still, as in Java.
       if (!isDelete || !this.#description.cachingEnabled) this.observedTimeMs = windowStartMs;
@@ -290,7 +291,7 @@ export class LiveStore<K, V, C extends WriteContext> {
     if (entry.dirty) return;
     entry.dirty = true;
     this.#dirty.push(entry);
-    this.#cache.grow(entry, DIRTY_BYTES);
+    this.#cache.dirtied();
   }
 
   /** Apart from `put`: a closure would cost it an allocation each time. */
@@ -364,7 +365,7 @@ export class LiveStore<K, V, C extends WriteContext> {
   #clean(entry: LiveEntry<K, V, C>): void {
     entry.dirty = false;
     entry.context = undefined;
-    this.#cache.grow(entry, -DIRTY_BYTES);
+    this.#cache.cleaned();
   }
 }
 
