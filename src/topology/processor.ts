@@ -108,11 +108,6 @@ export interface InternalProcessorContext<KOut = unknown, VOut = unknown> extend
   /** True where what the node forwards reaches code that may change or keep it. */
   readonly exposesValues: boolean;
   liveStore<K, V>(name: string): LiveStore<K, V, ProcessingContext>;
-  /**
-   * Whether what the operator forwards may reach user code that keeps or changes it: something downstream is user code
-   * that is not declared pure.
-   */
-  readonly exposesValues: boolean;
   /** Counts a record that an operator drops (`dropped-records`). */
   drop(reason: DropReason): void;
   /** Sets the processing context for the time of a call: a flush forwards with the context of the write. */

@@ -15,8 +15,7 @@ const UNCODED: Readonly<Record<string, string>> = {
   'runtime/restore/changelog-reader.ts': 'cause of MILLRACE_RUNTIME_TASK_TIMEOUT',
   'runtime/task/record-queue.ts': 'what a serde threw and is no Error, for the handler',
   'serdes/http-exchange.ts': 'cause of MILLRACE_SERDES_REGISTRY_UNREACHABLE',
-  'state/store.ts': 'windowStore() with a retention shorter than its windows: to have a code',
-  'state/task-state.ts': 'cause of MILLRACE_STATE_CORRUPT',
+  'state/task-metadata.ts': 'cause of MILLRACE_STATE_CORRUPT',
 };
 
 // An error of JavaScript's own made or extended, or anything thrown that is none.

@@ -117,10 +117,6 @@ export class NodeContext implements InternalProcessorContext {
     return this.#task.options.nowMs();
   }
 
-  get exposesValues(): boolean {
-    return true;
-  }
-
   drop(reason: DropReason): void {
     this.#task.options.metrics.drop(reason);
   }
