@@ -8,6 +8,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { abortController, atMost, settlesBefore } from '../backoff.ts';
 import { MillraceError } from '../errors.ts';
 import { decodeAssignment, Fetcher, type Generation, GroupMember, KafkaCluster, Producer } from '../kafka/index.ts';
+import { SchemaPendingError } from '../serdes/index.ts';
 import { CacheBudget, type StateStorage } from '../state/index.ts';
 import type { Topology } from '../topology/index.ts';
 import { TopicNames } from './assignment/internal-topics.ts';
@@ -129,6 +130,13 @@ export class StreamThread {
       restorer: this.#restorer,
       sources: this.#sources,
       undecodable: (record) => undecodable(record, { ...options, handler }, this.#collector),
+      onWiped: (task, store, logged) =>
+        options.logger.warn(
+          { task, store },
+          logged
+            ? 'local state of another shape, rebuilding it from its changelog'
+            : 'local state of another shape was deleted; the store is not logged, it is empty now',
+        ),
       nowMs: Date.now,
     });
     this.#committer = new Committer({
@@ -178,7 +186,7 @@ export class StreamThread {
   /** Runs until `shutdown`; rejects with what it cannot wait out. Closes everything in both cases. */
   async run(): Promise<void> {
     try {
-      while (!this.#stop.signal.aborted) await this.#turn();
+      while (!this.#stop.signal.aborted) await this.#turn().catch((error: unknown) => this.#fetchSchemaOf(error));
       await this.#closeCleanly();
     } catch (error) {
       await this.#closeDirty();
@@ -278,6 +286,17 @@ export class StreamThread {
         if (queue.isPending) void queue.resolvePending(this.#stop.signal)?.then(() => this.#bell.ring());
       }
     }
+  }
+
+  /**
+   * A store holds values of a schema that was not read yet, and a record in the middle of its processing cannot wait: the
+   * tasks are dropped, as after a crash, and begin again from what was committed.
+   */
+  async #fetchSchemaOf(error: unknown): Promise<void> {
+    if (!(error instanceof SchemaPendingError)) throw error;
+    this.#options.logger.info({ code: error.code }, 'a store has values of a schema not seen before, fetching it');
+    this.#member.lose();
+    await settlesBefore(error.resolve(this.#stop.signal), this.#stop.signal);
   }
 
   async #untilDrained(): Promise<void> {

@@ -56,6 +56,8 @@ export interface TaskManagerOptions {
   readonly restorer: TaskRestorer;
   readonly sources: TaskSources;
   undecodable(record: UndecodableRecord): HandlerResponse;
+  /** A store's bytes did not fit it any more and were deleted; not logged, it is empty now. */
+  onWiped?(task: string, store: string, logged: boolean): void;
   nowMs(): number;
 }
 
@@ -209,7 +211,8 @@ export class TaskManager {
   }
 
   async #open({ id, partitions }: TaskAssignment): Promise<void> {
-    const { topology, names, directory, storage, collector, budget, metrics, undecodable, nowMs } = this.#options;
+    const { topology, names, directory, storage, collector, budget, metrics, undecodable, onWiped, nowMs } =
+      this.#options;
     const subTopology = topology.subTopologies[id.subTopology]!;
     const changelogs = new Map(subTopology.stores.map((store) => [store.name, names.changelog(store)]));
     const task = await Task.open({
@@ -224,6 +227,7 @@ export class TaskManager {
       topicName: (topic) => names.topic(topic),
       changelogTopic: (store) => changelogs.get(store),
       undecodable,
+      onWiped: (store, logged) => onWiped?.(taskName(id), store, logged),
       nowMs,
     });
     this.#tasks.set(task.name, { task, partitions, state: 'restoring' });

@@ -4,7 +4,7 @@
  */
 
 /** Where a helper leaves the position behind what it read. */
-export const after = { p: 0 };
+export const after = { p: 0, empty: 0 };
 
 /** Ends with an error that names the field. */
 export type Fail = (why: string, path: string) => never;

@@ -7,7 +7,16 @@
 import { viewOf } from '../byte-views.ts';
 import { after, type Fail, readLong, readRounded } from './avro-integers.ts';
 import { fieldPairs, Resolution } from './avro-resolution.ts';
-import { type AvroField, type AvroNode, defaultOf, isRecord, isRecursive, isWrapped, nameOf } from './avro-schema.ts';
+import {
+  type AvroField,
+  type AvroNode,
+  defaultOf,
+  isEmpty,
+  isRecord,
+  isRecursive,
+  isWrapped,
+  nameOf,
+} from './avro-schema.ts';
 import { DeserializationError } from './errors.ts';
 import { seenString } from './seen-strings.ts';
 
@@ -24,6 +33,8 @@ export function compileAvroReader(name: string, writer: AvroNode, reader: AvroNo
 }
 
 const NUMBERS = ['int', 'long', 'float', 'double'];
+/** Elements without content in one value, at most: a few bytes can announce thousands of millions. */
+const MOST_EMPTY = 65_536;
 /** Lines above which records get functions of their own: what V8 still optimises, and no schema makes code without end. */
 const MAX_FLAT_LINES = 1000;
 
@@ -42,13 +53,14 @@ class Compiler {
   readonly #constants = new Map<string, unknown>();
   #counter = 0;
   #usesView = false;
+  #usesEmpty = false;
 
   link(name: string, value: string): AvroReader {
     const fail: Fail = (why, path) => {
       throw new DeserializationError(name, path === '' ? why : `${why} in the field ${path}`);
     };
     const body = `
-  let p = start, m = 0, n = 0;
+  let p = start, m = 0, n = 0;${this.#usesEmpty ? ' after.empty = 0;' : ''}
   const d = ${this.#usesView ? 'viewOf(b)' : 'undefined'};
   ${this.#lines.join('\n  ')}
   if (p !== e) fail(p > e ? 'cut off' : 'the value has bytes behind it', '');
@@ -156,10 +168,10 @@ return (b, start, e) => {${this.#functions.length === 0 ? body : guarded(body)}}
         this.#lines.push('p += n;');
         return;
       case 'array':
-        this.#blocks(path, () => this.#skip(writer.itemsType!, `${path}[]`));
+        this.#blocks(path, isEmpty(writer.itemsType!), () => this.#skip(writer.itemsType!, `${path}[]`));
         return;
       case 'map':
-        this.#blocks(path, () => {
+        this.#blocks(path, false, () => {
           this.#length(path);
           this.#lines.push('p += n;');
           this.#skip(writer.valuesType!, `${path}{}`);
@@ -247,14 +259,14 @@ return (b, start, e) => {${this.#functions.length === 0 ? body : guarded(body)}}
   #collection(writer: AvroNode, reader: AvroNode, path: string): string {
     if (writer.typeName === 'array') {
       const out = this.#define('[]');
-      this.#blocks(path, () => {
+      this.#blocks(path, isEmpty(writer.itemsType!), () => {
         const value = this.read(writer.itemsType!, reader.itemsType!, `${path}[]`);
         this.#lines.push(`${out}.push(${value});`);
       });
       return out;
     }
     const out = this.#define('{}');
-    this.#blocks(path, () => {
+    this.#blocks(path, false, () => {
       this.#length(path);
       const key = this.#define('text(b, p, p + n)', 'p += n;');
       const value = this.read(writer.valuesType!, reader.valuesType!, `${path}{}`);
@@ -263,13 +275,18 @@ return (b, start, e) => {${this.#functions.length === 0 ? body : guarded(body)}}
     return out;
   }
 
-  /** The blocks of an array or a map; an element may take no bytes (null): a count above what is left is refused all the same. */
-  #blocks(path: string, element: () => void): void {
+  /** The blocks of an array or a map. @param empty elements take no bytes (nulls): what is left does not bound their count */
+  #blocks(path: string, empty: boolean, element: () => void): void {
     const count = this.#fresh('count');
     const next = `readLong(b, p, e, ${JSON.stringify(path)})`;
     this.#lines.push(`for (let ${count} = ${next}; (p = after.p, ${count} !== 0); ${count} = ${next}) {`);
     this.#lines.push(`if (${count} < 0) { ${count} = -${count}; ${next}; p = after.p; }`);
-    this.#lines.push(`if (${count} > e - p) ${failure('more elements announced than bytes left', path)}`);
+    this.#lines.push(
+      empty
+        ? `if ((after.empty += ${count}) > ${MOST_EMPTY}) ${failure('too many elements without content', path)}`
+        : `if (${count} > e - p) ${failure('more elements announced than bytes left', path)}`,
+    );
+    this.#usesEmpty ||= empty;
     this.#lines.push(`for (; ${count} > 0; ${count}--) {`);
     element();
     this.#lines.push('} }');

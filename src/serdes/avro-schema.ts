@@ -66,6 +66,19 @@ export function isRecursive(record: AvroNode): boolean {
   return partsOf(record).some(reaches);
 }
 
+/** True where values take no bytes: null, and records of such fields. */
+export function isEmpty(type: AvroNode, known = new Map<AvroNode, boolean>()): boolean {
+  const { typeName, fields, size } = type;
+  if (fields === undefined) return typeName === 'null' || size === 0;
+  const before = known.get(type);
+  if (before !== undefined) return before;
+  // A record that contains itself without a byte in between has no values at all.
+  known.set(type, false);
+  const empty = fields.every((field) => isEmpty(field.type, known));
+  known.set(type, empty);
+  return empty;
+}
+
 function partsOf({ fields, itemsType, valuesType, types }: AvroNode): readonly AvroNode[] {
   if (fields !== undefined) return fields.map((field) => field.type);
   return types ?? [itemsType ?? valuesType].filter((part) => part !== undefined);

@@ -33,9 +33,15 @@ type RecordOf<Fields, Space extends string> = Fields extends readonly Field[]
  * encoding, and what avsc and the Kafka clients built on it give. Values as they are would read nicely and could not be
  * written back: `{ id: 1 }` may be either record, and 5 would turn a double into a long.
  *
+ * Of a schema that is an `AvroSchema`, read from a file for example, nothing is known: values are `unknown`.
+ *
  * @typeParam Space the namespace of the schema that this one stands in
  */
-export type AvroType<S, Space extends string = ''> = S extends keyof Primitives
+export type AvroType<S, Space extends string = ''> =
+  // A schema that is known at run time only: asking on would never end.
+  [AvroSchema] extends [S] ? unknown : KnownType<S, Space>;
+
+type KnownType<S, Space extends string> = S extends keyof Primitives
   ? Primitives[S]
   : S extends string
     ? unknown

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { metricSchema } from '../../src/apps/schemas/metric.ts';
 import { type AvroReader, compileAvroReader } from '../../src/serdes/avro-reader.ts';
+import { parseSchema } from '../../src/serdes/avro-schema.ts';
 import { DeserializationError } from '../../src/serdes/index.ts';
 
 const everything = {
@@ -333,3 +334,20 @@ function zigzag(value: bigint): Buffer {
   for (; rest > 0x7fn; rest >>= 7n) bytes.push(Number(rest & 0x7fn) | 0x80);
   return Buffer.from([...bytes, Number(rest)]);
 }
+
+describe('elements without content', () => {
+  const nulls = parseSchema({
+    type: 'array',
+    items: { type: 'record', name: 'E', fields: [{ name: 'n', type: 'null' }] },
+  });
+  const read = compileAvroReader('test', nulls, nulls);
+
+  test('are read, however few bytes there are', () => {
+    expect(read(Buffer.from([6, 0]), 0, 2)).toEqual([{ n: null }, { n: null }, { n: null }]);
+  });
+
+  test('are refused where their number can only be hostile', () => {
+    const announced = Buffer.from([0xfe, 0xff, 0xff, 0xff, 0x0f, 0]);
+    expect(() => read(announced, 0, announced.length)).toThrow('too many elements without content');
+  });
+});

@@ -1,5 +1,6 @@
 /** Types of serdes' values: checked by `npm run typecheck`, never run. */
 import {
+  type AvroSchema,
   type AvroType,
   avro,
   avroFields,
@@ -73,6 +74,11 @@ is<Equal<typeof body, Serde<Event>>>();
 
 // What a name refers to is not known here.
 is<Equal<AvroType<['null', 'shop.Order', 'shop.Refund']>, unknown>>();
+
+// A schema that is known at run time only.
+declare const loaded: AvroSchema;
+const dynamic = avro(registry, loaded);
+is<Equal<typeof dynamic, Serde<unknown>>>();
 
 declare const write: <T>(serde: Serde<T>, value: T) => void;
 write(either, { 'shop.Order': { id: 5 } });

@@ -43,6 +43,8 @@ export interface CommitterOptions {
 
 type Position = TopicPartition & OffsetAndMetadata;
 
+/** ms after which a database that nothing is written to says anew that it is up to date: state is rebuilt for its age. */
+const TOUCH_MS = 600_000;
 /** Tries after which a partition that the broker does not know is taken for deleted: brokers learn of topics late. */
 const UNKNOWN_TRIES = 6;
 
@@ -120,10 +122,14 @@ export class Committer {
   async #writeDatabases(tasks: readonly Task[]): Promise<void> {
     const results = await Promise.allSettled(
       tasks.map(async (task) => {
-        if (!task.dirty && !task.commitRequested) return;
+        const now = Date.now();
+        const isDirty = task.dirty || task.commitRequested;
+        if (!isDirty && now - task.writtenAtMs < TOUCH_MS) return;
+        task.writtenAtMs = now;
         task.dirty = false;
         task.commitRequested = false;
-        await task.state.commit(this.#options.changelogPositions(task), Date.now());
+        if (isDirty) await task.state.commit(this.#options.changelogPositions(task), now);
+        else await task.state.touch(now);
       }),
     );
     for (const result of results) if (result.status === 'rejected') throw result.reason;

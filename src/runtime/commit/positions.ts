@@ -24,7 +24,8 @@ export function changelogPositions(task: Task, producer: Producer): Map<string, 
     const topic = task.options.changelogTopic(name);
     if (topic === undefined) continue;
     const acked = producer.ackedOffset(topic, task.id.partition);
-    if (acked >= 0) positions.set(topic, acked);
+    // What was acknowledged before the task went to another member and came back is behind what was restored since.
+    if (acked > (task.state.position(name)?.offset ?? -1)) positions.set(topic, acked);
   }
   return positions;
 }

@@ -56,6 +56,8 @@ export interface TaskOptions {
   topicName(undecorated: string): string;
   changelogTopic(store: string): string | undefined;
   undecodable(record: UndecodableRecord): HandlerResponse;
+  /** A store's bytes did not fit it any more and were deleted; not logged, it is empty now. */
+  onWiped?(store: string, logged: boolean): void;
   nowMs(): number;
 }
 
@@ -71,6 +73,8 @@ export class Task {
   commitRequested = false;
   /** Something was processed since the last commit. */
   dirty = false;
+  /** When a commit last wrote to its database, ms since the epoch. */
+  writtenAtMs = 0;
   /** Head timestamp of the queue that is next; Infinity where no queue has a head. */
   headTimestamp = Number.POSITIVE_INFINITY;
   context: ProcessingContext = NO_CONTEXT;
@@ -120,6 +124,7 @@ export class Task {
       keepContext,
       node: () => task.currentNode,
       onExpired: () => options.metrics.drop('expired'),
+      onWiped: (store, logged) => options.onWiped?.(store, logged),
     });
     return task;
   }
