@@ -135,6 +135,17 @@ test('a connection that a firewall forgot: keep-alive finds out, a write into it
   expect(seen.busy).toEqual(['connect', 'ETIMEDOUT', 'close']);
 });
 
+test('a connection that is cut before its server heard of it disturbs nobody', async () => {
+  const seen = await scene(async ({ kernel, network, client, seen }) => {
+    void kernel.call(client, () => dial(seen));
+    while (network.connections.size < 2) await kernel.sleep(0.01);
+    for (const connection of network.connections) connection.cut('both');
+    await sleep(100);
+    return seen;
+  });
+  expect(seen).toContain('ECONNRESET');
+});
+
 test('a cut with reset ends both sides at once', async () => {
   const seen = await scene(async ({ network, seen }) => {
     for (const connection of network.connections) connection.cut('both');

@@ -2,7 +2,7 @@
  * A machine's disk, in the place of LevelDB: databases that outlive the processes that use them. Every step takes virtual
  * time; what was not written at a kill is gone; a database is locked until it is closed, or its process ends.
  */
-import type { BackendBatch, KeyRange, StateBackend } from '../../../src/state/backend.ts';
+import type { BackendBatch, BackendEntries, KeyRange, StateBackend } from '../../../src/state/backend.ts';
 import {
   CorruptStateError,
   StateDirectoryLockedError,
@@ -115,10 +115,18 @@ class DiskDatabase implements StateBackend {
     return this.#database.get(key);
   }
 
-  async *entries(range: KeyRange): AsyncIterable<readonly [Buffer, Buffer]> {
+  /** The snapshot is as of this call; its entries come in steps that take time. */
+  entries(range: KeyRange): BackendEntries {
     this.#checkOpen();
-    const entries = await this.#database.entries(range);
-    for (const [index, entry] of entries.entries()) {
+    const snapshot = this.#database.entries(range);
+    snapshot.catch(() => {});
+    return this.#steps(snapshot);
+  }
+
+  async *#steps(
+    snapshot: Promise<(readonly [Buffer, Buffer])[]>,
+  ): AsyncGenerator<readonly [Buffer, Buffer], void, undefined> {
+    for (const [index, entry] of (await snapshot).entries()) {
       if (index % READ_ENTRIES === 0) await this.#disk.delay(READ_US);
       this.#checkOpen();
       yield entry;

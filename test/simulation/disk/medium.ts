@@ -6,7 +6,7 @@ export type Change = readonly [key: Buffer, value: Buffer | null];
 
 export interface MediumDatabase {
   get(key: Buffer): Buffer | undefined;
-  /** A snapshot, in the order that the range asks for. */
+  /** A snapshot as of the call, in the order that the range asks for. */
   entries(range: KeyRange): Promise<(readonly [Buffer, Buffer])[]>;
   /** Atomic. */
   write(changes: readonly Change[]): Promise<void>;

@@ -9,6 +9,8 @@ export class KernelEvent {
   readonly sequence: number;
   readonly owner: Owner;
   readonly kind: EventKind;
+  /** Where it was planned, for those who look for what is left over; only where the kernel keeps it. */
+  stack: string | undefined;
   /** Undefined once it was cancelled or has run. */
   run: (() => void) | undefined;
 

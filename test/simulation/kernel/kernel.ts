@@ -35,6 +35,8 @@ export class Kernel {
   /** Who runs. */
   owner: Owner;
   nowUs = 0;
+  /** Keeps where each timer was set: slow. */
+  keepsStacks = false;
   events = 0;
   /** Called for what nobody caught; the process that let it escape is not killed here. */
   onEscape: (escaped: Escape) => void = ({ error }) => {
@@ -76,6 +78,7 @@ export class Kernel {
   /** Hot. Plans an event for a process. */
   schedule(delayUs: number, owner: Owner, kind: EventKind, run: () => void): KernelEvent {
     const event = new KernelEvent(this.nowUs + Math.max(0, Math.round(delayUs)), this.#sequence++, owner, kind, run);
+    if (this.keepsStacks && kind === 'timer') event.stack = new Error().stack;
     this.#heap.push(event);
     return event;
   }
@@ -147,6 +150,7 @@ export class Kernel {
   resume(owner: Owner): void {
     if (!owner.paused) return;
     owner.paused = false;
+    owner.resumedUs = this.nowUs;
     const { held } = owner;
     owner.held = [];
     const first: EventKind = owner.random.chance(0.5) ? 'timer' : 'io';
@@ -164,8 +168,10 @@ export class Kernel {
   }
 
   /** Events that wait, those of timers included. */
-  pending(owner: Owner, kind: EventKind): number {
-    return [...this.#heap.all(), ...owner.held].filter((e) => e.owner === owner && e.kind === kind && e.run).length;
+  pending(owner: Owner, kind: EventKind): KernelEvent[] {
+    return [...this.#heap.all(), ...owner.held].filter(
+      (e) => e.owner === owner && e.kind === kind && e.run !== undefined,
+    );
   }
 
   /**
@@ -193,9 +199,10 @@ export class Kernel {
 
   /**
    * Runs until `main` is done. Rejects with what it throws, and where nothing is left to happen before.
+   * @param untilMs virtual ms after which it is given up
    * The globals are to be installed; nothing else may run in this process meanwhile.
    */
-  run<T>(main: () => Promise<T>): Promise<T> {
+  run<T>(main: () => Promise<T>, untilMs = Number.POSITIVE_INFINITY): Promise<T> {
     return new Promise((resolve, reject) => {
       let result: (() => void) | undefined;
       this.schedule(0, this.harness, 'call', () => {
@@ -221,7 +228,11 @@ export class Kernel {
       };
       const turn = (): void => {
         try {
-          while (result === undefined && this.#outsideOpen === 0) if (!this.#step()) break;
+          while (result === undefined && this.#outsideOpen === 0) {
+            if (!this.#step()) break;
+            if (this.nowUs > untilMs * 1000)
+              throw new Error(`It is not done after ${untilMs / 60_000} virtual minutes.`);
+          }
         } catch (error) {
           finish(() => reject(error));
           return;

@@ -16,6 +16,8 @@ export class Owner {
   /** False once it was killed: nothing of it runs or takes effect any more. */
   alive = true;
   paused = false;
+  /** When it was resumed last. */
+  resumedUs = 0;
   /** What came due while it was paused, in that order. */
   held: KernelEvent[] = [];
   /** How far its wall clock is ahead, ms. Timers and the monotonic clock do not see it. */

@@ -6,7 +6,6 @@ type Callback = (...args: unknown[]) => void;
 
 /** Node sets what is longer, or no number, to 1 ms. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
-
 /** What setTimeout and setInterval return. */
 export class SimulatedTimeout {
   readonly #kernel: Kernel;

@@ -58,6 +58,8 @@ export class End {
   /** What waits for a retransmission. */
   #held: Packet[] = [];
   #heldSinceUs = 0;
+  /** Bumped by a reset of this end: its system retransmits nothing any more. */
+  #resets = 0;
   #givingUp: KernelEvent | undefined;
 
   constructor(connection: Connection, socket: SimulatedSocket, owner: Owner, machine: string) {
@@ -109,6 +111,7 @@ export class End {
     this.#queuedBytes = 0;
     this.received = [];
     this.#held = [];
+    this.#resets++;
     this.#send({ kind: 'reset' });
     this.connection.closedOne();
   }
@@ -189,9 +192,11 @@ export class End {
       Math.max(kernel.nowUs + delayUs + this.connection.latencyUs(this), this.#lastArrivalUs) + size / BANDWIDTH;
     this.#lastArrivalUs = Math.ceil(arrival);
     const { cuts } = this.connection;
+    const resets = this.#resets;
     // A process that is gone has a system that answers for it.
     const owner = this.peer.owner.alive ? this.peer.owner : kernel.wire;
     kernel.schedule(this.#lastArrivalUs - kernel.nowUs, owner, 'io', () => {
+      if (delayUs > 0 && this.#resets !== resets) return;
       // What was under way when the connection was cut is gone.
       if (this.connection.cuts === cuts) this.peer.#arrived(packet);
     });
@@ -246,7 +251,9 @@ export class End {
     const held = this.#held;
     this.#held = [];
     const waited = connection.kernel.nowUs - this.#heldSinceUs;
-    for (const packet of held) this.#transmit(packet, nextRetransmission(waited) - waited);
+    const delayUs = nextRetransmission(waited) - waited;
+    for (const packet of held) this.#transmit(packet, delayUs);
+    if (held.length > 0) connection.retransmits(delayUs);
   }
 
   /** Idle, and the other end unreachable: the probes find out, where they are sent. To be called when it becomes so. */
@@ -271,12 +278,15 @@ export interface ConnectionOptions {
   readonly random: Random;
   readonly tap: Tap | undefined;
   readonly name: string;
+  readonly port: number;
   readonly onClosed: (connection: Connection) => void;
 }
 
 export class Connection {
   /** `client>server:port #number`, for histories. */
   readonly name: string;
+  /** The server's. */
+  readonly port: number;
   readonly kernel: Kernel;
   readonly tap: Tap | undefined;
   client!: End;
@@ -289,12 +299,13 @@ export class Connection {
   readonly #random: Random;
   readonly #onClosed: (connection: Connection) => void;
 
-  constructor({ kernel, links, random, tap, name, onClosed }: ConnectionOptions) {
+  constructor({ kernel, links, random, tap, name, port, onClosed }: ConnectionOptions) {
     this.kernel = kernel;
     this.#links = links;
     this.#random = random;
     this.tap = tap;
     this.name = name;
+    this.port = port;
     this.#onClosed = onClosed;
   }
 
@@ -327,6 +338,11 @@ export class Connection {
       end.lost();
       end.watch();
     }
+  }
+
+  retransmits(delayUs: number): void {
+    this.#links.retransmissions++;
+    this.kernel.schedule(delayUs, this.kernel.wire, 'io', () => this.#links.retransmissions--);
   }
 
   blockageChanged(): void {

@@ -5,6 +5,7 @@
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Owner } from '../kernel/owner.ts';
 import { Connection, End, type Tap } from './connection.ts';
+import { httpReplacements } from './http.ts';
 import { Links } from './links.ts';
 import { networkError } from './network-errors.ts';
 import { SimulatedServer } from './server.ts';
@@ -25,6 +26,8 @@ export interface ConnectOptions {
 export class Network {
   readonly links = new Links();
   readonly connections = new Set<Connection>();
+  /** Names of machines that are reached by an address of another name: `host:port`. */
+  readonly aliases = new Map<string, string>();
   /** Who listens in. */
   tap: Tap | undefined;
   /** Machines without power: nobody answers there. */
@@ -42,8 +45,13 @@ export class Network {
 
   /** What takes the place of Node's functions. */
   replacements(): Record<string, Record<string, unknown>> {
-    const connect = (options: ConnectOptions, listener?: () => void) => this.connect(options, listener);
+    // connect(options, listener) and connect(port, host, listener)
+    const connect = (first: ConnectOptions | number, second?: string | (() => void), third?: () => void) =>
+      typeof first === 'number'
+        ? this.connect({ port: first, ...(typeof second === 'string' ? { host: second } : {}) }, third)
+        : this.connect(first, second as () => void);
     return {
+      'node:http': httpReplacements(this.#kernel, this),
       'node:net': {
         connect,
         createConnection: connect,
@@ -140,7 +148,7 @@ export class Network {
     const kernel = this.#kernel;
     const from = socket.owner.machine;
     const server = this.#listening.get(`${host}:${port}`);
-    const to = server?.owner.machine ?? host;
+    const to = this.aliases.get(`${host}:${port}`) ?? server?.owner.machine ?? host;
     const isLost = this.links.of(from, to).blocked || this.links.of(to, from).blocked || this.#down.has(to);
     if (isLost) {
       const [now, next] = [SYN_RETRIES_S[attempt - 1] ?? 0, SYN_RETRIES_S[attempt] ?? SYN_GIVES_UP_S];
@@ -158,7 +166,7 @@ export class Network {
       if (socket.destroyed || !socket.owner.alive) return;
       const listener = this.#listening.get(`${host}:${port}`);
       if (listener === undefined) this.#fail(socket, networkError('ECONNREFUSED', 'connect', host, port), latencyUs);
-      else this.#establish(socket, listener, port, latencyUs);
+      else this.#establish(socket, listener, to, port, latencyUs);
     });
   }
 
@@ -166,9 +174,9 @@ export class Network {
     this.#kernel.schedule(delayUs, socket.owner, 'io', () => socket.failed(error));
   }
 
-  #establish(client: SimulatedSocket, listener: SimulatedServer, port: number, latencyUs: number): void {
+  #establish(client: SimulatedSocket, listener: SimulatedServer, to: string, port: number, latencyUs: number): void {
     const kernel = this.#kernel;
-    const [from, to] = [client.owner.machine, listener.owner.machine];
+    const from = client.owner.machine;
     const number = this.#ports++;
     const name = `${client.owner.name}>${to}:${port} #${number}`;
     const connection = new Connection({
@@ -177,11 +185,12 @@ export class Network {
       random: kernel.random.of(`connection ${from}>${to}`),
       tap: this.tap,
       name,
+      port,
       onClosed: (closed) => this.connections.delete(closed),
     });
     const before = kernel.owner;
     kernel.owner = listener.owner;
-    const server = new SimulatedSocket(kernel);
+    const server = new SimulatedSocket(kernel, {}, true);
     kernel.owner = before;
     this.#track(server);
     connection.client = new End(connection, client, client.owner, from);

@@ -15,6 +15,11 @@ export interface OnRead {
   callback(bytes: number, buffer: Uint8Array): boolean;
 }
 
+export interface SocketOptions {
+  readonly onread?: OnRead;
+  readonly allowHalfOpen?: boolean;
+}
+
 type WriteCallback = (error?: Error | null) => void;
 
 /** Bytes with the process above which `write` returns false. */
@@ -34,6 +39,8 @@ export class SimulatedSocket extends EventEmitter {
   readonly #kernel: Kernel;
   readonly #onRead: OnRead | undefined;
   readonly #allowHalfOpen: boolean;
+  /** False for what came in at a server that has not heard of it. */
+  readonly #isOwn: boolean;
   #end: End | undefined;
   /** Written before the connection stands. */
   #early: Buffer[] = [];
@@ -54,12 +61,14 @@ export class SimulatedSocket extends EventEmitter {
   /** Called where the process lets go of the socket. */
   onReleased: () => void = () => {};
 
-  constructor(kernel: Kernel, { onread, allowHalfOpen = false }: { onread?: OnRead; allowHalfOpen?: boolean } = {}) {
+  /** @param incoming it belongs to a server, whose process has not heard of it */
+  constructor(kernel: Kernel, { onread, allowHalfOpen = false }: SocketOptions = {}, incoming = false) {
     super();
     this.#kernel = kernel;
     this.owner = kernel.owner;
     this.#onRead = onread;
     this.#allowHalfOpen = allowHalfOpen;
+    this.#isOwn = !incoming;
     if (onread !== undefined) this.#flowing = true;
   }
 
@@ -257,7 +266,14 @@ export class SimulatedSocket extends EventEmitter {
 
   /** The network has ended it. */
   failed(error: Error | undefined): void {
-    if (!this.destroyed) this.#gone(error);
+    if (this.destroyed) return;
+    if (this.#isOwn || !this.connecting) {
+      this.#gone(error);
+      return;
+    }
+    // It came in and went before its process heard of it.
+    this.destroyed = true;
+    this.onReleased();
   }
 
   #release(): void {

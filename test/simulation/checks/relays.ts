@@ -1,0 +1,44 @@
+/** A repartition topic has every record of what it is written from, as often as user code had it at most. */
+import { inputOf, sourceRecords } from '../observe/changelogs.ts';
+import type { Relay } from '../topologies/plan.ts';
+import { sightingsOf, type World } from '../world/world.ts';
+import { show } from './changelog-order.ts';
+import type { Check } from './check.ts';
+
+export const relays: Check = {
+  name: 'relays',
+  atRest(world) {
+    for (const relay of world.plan.relays) {
+      const { name, topic, keyOf } = relay;
+      const copies = new Map<number, number>();
+      for (let partition = 0; partition < world.logs.partitionsOf(topic); partition++)
+        for (const record of world.logs.recordsOf(topic, partition)) {
+          const input = inputOf(record);
+          copies.set(input.id, (copies.get(input.id) ?? 0) + 1);
+          if (input.key !== keyOf(input))
+            world.fail('contents', `${topic}-${partition}: record ${input.id} has key ${input.key}`);
+        }
+      const missing = written(world, relay).filter((id) => !copies.has(id));
+      if (missing.length > 0) world.fail('missing', `${topic}: ${show(missing)} are missing`);
+      for (const [id, count] of copies)
+        if (count > sightingsOf(world, name, id))
+          world.fail(
+            'repeated',
+            `${topic}: record ${id} is in it ${count} times, and was processed ${sightingsOf(world, name, id)} times`,
+          );
+    }
+  },
+};
+
+function written(world: World, { from, accepts }: Relay): number[] {
+  const ids = new Set<number>();
+  for (const topic of world.logs.topics())
+    for (let partition = 0; partition < world.logs.partitionsOf(topic); partition++)
+      for (const source of sourceRecords(world, from, partition))
+        if (!world.incomplete.has(source.topic))
+          for (const record of source.records) {
+            const input = inputOf(record);
+            if (accepts?.(input) !== false) ids.add(input.id);
+          }
+  return [...ids];
+}
