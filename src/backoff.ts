@@ -33,8 +33,8 @@ export class Backoff {
     return base * (0.8 + Math.random() * 0.4);
   }
 
-  wait(signal?: AbortSignal): Promise<void> {
-    return delay(this.nextMs(), signal);
+  wait(...signals: readonly (AbortSignal | undefined)[]): Promise<void> {
+    return delay(this.nextMs(), ...signals);
   }
 }
 
@@ -45,17 +45,17 @@ export function abortController(): AbortController {
   return controller;
 }
 
-/** Resolves after `ms`, or at once when the signal aborts. */
-export function delay(ms: number, signal?: AbortSignal): Promise<void> {
-  if (signal?.aborted === true) return Promise.resolve();
+/** Resolves after `ms`, or at once when one of the signals aborts. */
+export function delay(ms: number, ...signals: readonly (AbortSignal | undefined)[]): Promise<void> {
+  if (signals.some((signal) => signal?.aborted)) return Promise.resolve();
   return new Promise((resolve) => {
     const finish = (): void => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', finish);
+      for (const signal of signals) signal?.removeEventListener('abort', finish);
       resolve();
     };
     const timer = setTimeout(finish, ms);
-    signal?.addEventListener('abort', finish, { once: true });
+    for (const signal of signals) signal?.addEventListener('abort', finish, { once: true });
   });
 }
 

@@ -19,7 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ops: ['index.ts', 'kafka'],
 };
 
-const LEAVES = ['errors.ts', 'logger.ts', 'bytes.ts', 'byte-views.ts', 'headers.ts', 'backoff.ts'];
+const LEAVES = ['errors.ts', 'logger.ts', 'bytes.ts', 'byte-views.ts', 'headers.ts', 'backoff.ts', 'monotonic.ts'];
 
 const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
 
@@ -37,6 +37,28 @@ test('every file imports only what its room may', () => {
     }
   }
   expect(offences).toEqual([]);
+});
+
+/** Where a time of day is meant: timestamps of records and rows, punctuators, what kafkajs counts by it. */
+const ASKS_THE_WALL_CLOCK = [
+  'apps',
+  'embedded/broker/clock.ts',
+  'embedded/registry/schemas-topic.ts',
+  'kafka/batch-sender.ts',
+  'kafka/broker-connection.ts',
+  'runtime/commit/committer.ts',
+  'runtime/restore/changelog-reader.ts',
+  'runtime/stream-thread.ts',
+  'testing/topology-test-driver.ts',
+];
+
+test('how long something lasts is measured by the monotonic clock', () => {
+  const offences = files.filter(
+    (file) =>
+      /Date\.now|new Date\(\)/.test(readFileSync(join(SRC, file), 'utf8')) &&
+      !ASKS_THE_WALL_CLOCK.some((place) => file.startsWith(place)),
+  );
+  expect(offences).toEqual(['monotonic.ts']);
 });
 
 test('no file is longer than 450 lines', () => {

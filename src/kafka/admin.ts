@@ -1,5 +1,6 @@
 /** Topics: what there is, creating, checking, deleting records. Retriable answers are tried again by the caller. */
 import { Backoff } from '../backoff.ts';
+import { monotonicMs } from '../monotonic.ts';
 import { byLeader, byTopic, type KafkaCluster } from './cluster.ts';
 import { ErrorCode, KafkaError, KafkaProtocolError } from './errors.ts';
 import { partitionKey } from './offsets.ts';
@@ -18,7 +19,7 @@ const TIMEOUT_MS = 30_000;
 export async function createTopics(cluster: KafkaCluster, topics: readonly NewTopic[]): Promise<void> {
   if (topics.length === 0) return;
   const backoff = new Backoff();
-  const deadline = Date.now() + TIMEOUT_MS;
+  const deadline = monotonicMs() + TIMEOUT_MS;
   for (let open = topics; ; ) {
     const answer = await cluster.sendToController(createTopicsRequest(open, TIMEOUT_MS));
     const again = new Set<string>();
@@ -31,7 +32,7 @@ export async function createTopics(cluster: KafkaCluster, topics: readonly NewTo
       );
       // Brokers that are being restarted do not count as replicas for a while.
       const mayPass = error.retriable || errorCode === ErrorCode.INVALID_REPLICATION_FACTOR;
-      if (!mayPass || Date.now() > deadline) throw error;
+      if (!mayPass || monotonicMs() > deadline) throw error;
       again.add(topic);
     }
     open = open.filter((t) => again.has(t.topic));
@@ -54,7 +55,7 @@ async function waitForTopics(cluster: KafkaCluster, topics: readonly string[], d
       (t) => cluster.partitionCount(t) === 0 || cluster.topic(t)!.partitions.some((p) => p.leader < 0),
     );
     if (pending === undefined) return;
-    if (Date.now() > deadline) {
+    if (monotonicMs() > deadline) {
       throw new KafkaError(
         'MILLRACE_KAFKA_TOPIC_NOT_READY',
         `Topic ${pending} was created but has no leaders yet. Check the brokers' logs.`,

@@ -9,6 +9,7 @@
 import type { Socket } from 'node:net';
 import { ByteWriter } from '../bytes.ts';
 import { messageOf } from '../errors.ts';
+import { monotonicMs } from '../monotonic.ts';
 import { ErrorCode, KafkaAuthenticationError, KafkaConnectionError, KafkaError, KafkaProtocolError } from './errors.ts';
 import type { ApiRequest } from './requests/request.ts';
 import { resetSocket } from './response-socket.ts';
@@ -223,7 +224,8 @@ export class BrokerConnection {
     const watch = new AnswerWatch(
       () => connection.socket!.bytesRead,
       request.timeoutMs ?? (request.holdMs ?? 0) + this.#options.requestMs,
-      (ms) => this.#die(this.#overdue(apiName, ms), false),
+      // What the request asks for is asked again elsewhere: once the network is back, the system must not deliver it late.
+      (ms) => this.#die(this.#overdue(apiName, ms), true),
     );
     const queue = connection.requestQueue;
     // The clock was set back: the broker did not ask for that long.
@@ -307,7 +309,7 @@ class AnswerWatch {
 
   start(): void {
     this.#seen = this.#bytesRead();
-    this.#dueMs = Date.now() + this.#timeoutMs;
+    this.#dueMs = monotonicMs() + this.#timeoutMs;
     this.#timer = setTimeout(() => this.#look(), this.#timeoutMs);
   }
 
@@ -318,7 +320,7 @@ class AnswerWatch {
   #look(): void {
     this.#rounds++;
     // Timers come before sockets are read: where user code has held the thread up, the answer may be there.
-    const wasHeldUp = Date.now() - this.#dueMs > HELD_UP_MS;
+    const wasHeldUp = monotonicMs() - this.#dueMs > HELD_UP_MS;
     if ((wasHeldUp || this.#bytesRead() !== this.#seen) && this.#rounds <= MOST_EXTENSIONS) this.start();
     else this.#onLate(this.#rounds * this.#timeoutMs);
   }

@@ -5,6 +5,7 @@
 import type { KafkaConfig } from 'kafkajs';
 import { Backoff } from '../backoff.ts';
 import { type Logger, silentLogger } from '../logger.ts';
+import { monotonicMs } from '../monotonic.ts';
 import { KafkaConnections } from './connections.ts';
 import { ErrorCode, KafkaAuthenticationError, KafkaConnectionError, KafkaError, KafkaProtocolError } from './errors.ts';
 import { isForgotten, mergeTopic } from './metadata.ts';
@@ -41,7 +42,7 @@ export class KafkaCluster {
    * @throws KafkaConnectionError nobody answered; KafkaAuthenticationError at once where the login is refused
    */
   async connect(timeoutMs = 10_000): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
+    const deadline = monotonicMs() + timeoutMs;
     const backoff = new Backoff();
     for (;;) {
       try {
@@ -49,7 +50,7 @@ export class KafkaCluster {
         return;
       } catch (error) {
         const refused = !(error instanceof KafkaError) || !error.retriable || error instanceof KafkaAuthenticationError;
-        if (refused || this.#closed || Date.now() >= deadline) throw error;
+        if (refused || this.#closed || monotonicMs() >= deadline) throw error;
         this.logger.debug({ code: error.code }, error.message);
         await backoff.wait();
       }

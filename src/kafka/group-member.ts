@@ -9,6 +9,7 @@
  */
 import { abortController, aborted, atMost, Backoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
+import { monotonicMs } from '../monotonic.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { withDefaults } from './defaults.ts';
 import { ErrorCode, errorName, KafkaError, KafkaProtocolError } from './errors.ts';
@@ -75,8 +76,8 @@ export class GroupMember {
   #held: Held | undefined;
   #heartbeatTimer: NodeJS.Timeout | undefined;
   #heartbeatOut = false;
-  #lastProgress = Date.now();
-  #lastHeartbeatAnswer = Date.now();
+  #lastProgress = monotonicMs();
+  #lastHeartbeatAnswer = monotonicMs();
   #failure: KafkaError | undefined;
 
   /** @param leaveCluster leaving must not wait behind a JoinGroup that is parked on the first one's connection */
@@ -102,6 +103,18 @@ export class GroupMember {
     this.#held?.losing.abort();
   }
 
+  /**
+   * Notices by the clock that the session is over: a process that was stopped, or held up by its user's code, must not go on
+   * as if the group had waited. Cheap; to be called before anything is done that only the owner of the tasks may do.
+   */
+  checkSession(): void {
+    const { groupId, sessionTimeoutMs } = this.#options;
+    if (this.#state === 'unjoined' || this.#held === undefined || this.#isLost) return;
+    if (monotonicMs() - this.#lastHeartbeatAnswer <= sessionTimeoutMs) return;
+    this.#cluster.logger.warn({ groupId, sessionTimeoutMs }, 'no heartbeat was answered within the session');
+    this.lose();
+  }
+
   /** To be called by the leader when the assignment is outdated. */
   requestRejoin(): void {
     if (this.#state === 'stable') this.#state = 'rebalancing';
@@ -109,12 +122,13 @@ export class GroupMember {
 
   /** Says that processing gets on. Cheap; call it in every turn. */
   progress(): void {
-    this.#lastProgress = Date.now();
+    this.#lastProgress = monotonicMs();
   }
 
   /** Joins the group if that is due: hooks, join, sync, hooks. Retries for ever; throws what cannot be retried. */
   async poll(): Promise<void> {
     this.progress();
+    this.checkSession();
     if (this.#failure !== undefined) throw this.#failure;
     const backoff = new Backoff();
     while (this.needsRejoin && !this.#stop.signal.aborted) {
@@ -289,7 +303,7 @@ export class GroupMember {
   }
 
   #startHeartbeat(): void {
-    this.#lastHeartbeatAnswer = Date.now();
+    this.#lastHeartbeatAnswer = monotonicMs();
     if (this.#heartbeatTimer !== undefined) return;
     this.#heartbeatTimer = setInterval(() => void this.#heartbeat(), this.#options.heartbeatIntervalMs);
     this.#heartbeatTimer.unref();
@@ -299,7 +313,7 @@ export class GroupMember {
     const held = this.#held;
     if (this.#state === 'unjoined' || held === undefined || this.#isLost) return;
     const { groupId, maxPollIntervalMs, sessionTimeoutMs } = this.#options;
-    if (Date.now() - this.#lastProgress > maxPollIntervalMs) {
+    if (monotonicMs() - this.#lastProgress > maxPollIntervalMs) {
       this.#cluster.logger.warn(
         { groupId, maxPollIntervalMs },
         'no progress for maxPollIntervalMs, leaving the group; raise it, or do less between two turns',
@@ -308,19 +322,15 @@ export class GroupMember {
       await this.#leave();
       return;
     }
-    if (Date.now() - this.#lastHeartbeatAnswer > sessionTimeoutMs) {
-      this.#cluster.logger.warn({ groupId, sessionTimeoutMs }, 'no heartbeat was answered within the session');
-      this.lose();
-      return;
-    }
-    if (this.#heartbeatOut) return;
+    this.checkSession();
+    if (this.#isLost || this.#heartbeatOut) return;
     this.#heartbeatOut = true;
     try {
       const request = heartbeatRequest(held.generation, sessionTimeoutMs / 3);
       const answer = await this.#cluster.sendToGroupCoordinator(groupId, request);
       // An answer to an earlier generation says nothing of this one.
       if (held !== this.#held) return;
-      this.#lastHeartbeatAnswer = Date.now();
+      this.#lastHeartbeatAnswer = monotonicMs();
       this.#heartbeatAnswered(answer.errorCode);
     } catch (error) {
       this.#cluster.logger.debug({ groupId, error: messageOf(error) }, 'heartbeat failed');

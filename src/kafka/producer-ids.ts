@@ -1,6 +1,7 @@
 /** Gets producer ids: a broker that is coming up is asked again. */
 import { Backoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
+import { monotonicMs } from '../monotonic.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { ErrorCode, isFinal, KafkaProtocolError } from './errors.ts';
 import type { Identity } from './producer-partition.ts';
@@ -28,12 +29,12 @@ export async function untilProducerId(
   { signal, timeoutMs = Number.POSITIVE_INFINITY }: ProducerIdOptions,
 ): Promise<Identity> {
   const backoff = new Backoff();
-  const deadline = Date.now() + timeoutMs;
+  const deadline = monotonicMs() + timeoutMs;
   for (;;) {
     try {
       return await newProducerId(cluster);
     } catch (error) {
-      if (isFinal(error) || signal.aborted || Date.now() > deadline) throw error;
+      if (isFinal(error) || signal.aborted || monotonicMs() > deadline) throw error;
       cluster.logger[backoff.attempt < 3 ? 'debug' : 'warn'](
         { error: messageOf(error) },
         'getting a producer id failed, trying again',

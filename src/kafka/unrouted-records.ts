@@ -1,6 +1,7 @@
 /** Records for topics whose partitions are not known yet: kept as copies, in order, until they are. */
 import { Backoff } from '../backoff.ts';
 import type { Header } from '../headers.ts';
+import { monotonicMs } from '../monotonic.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { ErrorCode, errorName, type KafkaError, KafkaProtocolError } from './errors.ts';
 
@@ -74,7 +75,7 @@ export class UnroutedRecords {
     const { cluster, timeoutMs, signal, onKnown, onFailure } = this.#options;
     const { topic } = entry;
     const backoff = new Backoff();
-    const deadline = Date.now() + timeoutMs;
+    const deadline = monotonicMs() + timeoutMs;
     const isWanted = (): boolean => !signal.aborted && this.#topics.get(topic) === entry;
     while (isWanted()) {
       const error = await this.#tryOnce(topic);
@@ -86,7 +87,7 @@ export class UnroutedRecords {
       }
       const isAnswer = error instanceof KafkaProtocolError;
       entry.trouble = isAnswer ? errorName(error.errorCode) : error.message;
-      if (!error.retriable || (isAnswer && Date.now() > deadline)) {
+      if (!error.retriable || (isAnswer && monotonicMs() > deadline)) {
         onFailure(error);
         return;
       }

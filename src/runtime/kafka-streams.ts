@@ -1,6 +1,7 @@
 /** An application at work: starts, watches and stops the stream thread. Mirrors `KafkaStreams`. */
 import { abortController, Backoff, settlesBefore } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
+import { monotonicMs } from '../monotonic.ts';
 import {
   KeyValueFacade,
   levelStorage,
@@ -200,7 +201,7 @@ export class KafkaStreams {
   async #watch(first: StreamThread, processId: string): Promise<Error | undefined> {
     const backoff = new Backoff(REPLACE_BACKOFF);
     for (let thread: StreamThread | undefined = first; ; thread = undefined) {
-      const since = Date.now();
+      const since = monotonicMs();
       try {
         thread ??= await this.#newThread(processId);
         await thread.run();
@@ -209,7 +210,7 @@ export class KafkaStreams {
         const failure = asError(error);
         if (this.#responseTo(failure) === 'shutdown-client') return failure;
       }
-      if (Date.now() - since > PROVEN_MS) backoff.reset();
+      if (monotonicMs() - since > PROVEN_MS) backoff.reset();
       this.#lifecycle.to('REBALANCING');
       await backoff.wait(this.#stop.signal);
       if (this.#stop.signal.aborted) return undefined;

@@ -3,6 +3,7 @@ import { Backoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import { KafkaError } from '../kafka/index.ts';
 import type { Logger } from '../logger.ts';
+import { monotonicMs } from '../monotonic.ts';
 import { StreamsError } from './errors.ts';
 
 export interface RetryOptions {
@@ -26,7 +27,7 @@ export async function retry<T>(
   { what, logger, signal, timeoutMs, alive }: RetryOptions,
 ): Promise<T> {
   const backoff = new Backoff();
-  const deadline = Date.now() + timeoutMs;
+  const deadline = monotonicMs() + timeoutMs;
   for (;;) {
     if (signal.aborted) throw interrupted(what);
     try {
@@ -34,7 +35,7 @@ export async function retry<T>(
     } catch (error) {
       if (!(error instanceof KafkaError) || !error.retriable) throw error;
       if (signal.aborted) throw interrupted(what, error);
-      if (Date.now() >= deadline) throw timedOut(what, timeoutMs, error);
+      if (monotonicMs() >= deadline) throw timedOut(what, timeoutMs, error);
       alive?.();
       logger[backoff.attempt < 2 ? 'debug' : 'warn']({ error: messageOf(error) }, `${what} failed, trying again`);
       await backoff.wait(signal);

@@ -8,6 +8,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { abortController, atMost, settlesBefore } from '../backoff.ts';
 import { MillraceError } from '../errors.ts';
 import { decodeAssignment, Fetcher, type Generation, GroupMember, KafkaCluster, Producer } from '../kafka/index.ts';
+import { monotonicMs } from '../monotonic.ts';
 import { SchemaPendingError } from '../serdes/index.ts';
 import { CacheBudget, type StateStorage } from '../state/index.ts';
 import type { Topology } from '../topology/index.ts';
@@ -81,9 +82,9 @@ export class StreamThread {
     this.#options = options;
     const names = new TopicNames(options.applicationId, topology);
     this.#budget = new CacheBudget(options.cacheMaxBytes);
-    // A parked request of one role must not hold another up: a cluster each.
+    // A parked request of one role must not hold another up: a cluster each. Purging, too, goes on beside commits.
     this.#admin = this.#cluster();
-    this.#purge = new RepartitionPurge(topology, names, options, this.#admin);
+    this.#purge = new RepartitionPurge(topology, names, options, this.#cluster());
     const { signal } = this.#stop;
     this.#assignor = new TaskAssignor(topology, names, options, this.#admin, settings.processId, signal);
     const { lingerMs, compression, deliveryTimeoutMs, metadataMaxAgeMs } = options;
@@ -217,10 +218,10 @@ export class StreamThread {
     await this.#member.poll();
     if (this.#stop.signal.aborted) return;
     this.#advanceTasks();
-    const now = Date.now();
+    const now = monotonicMs();
     const processed = this.#process();
     this.#fetchSchemas();
-    await this.#punctuate(now);
+    await this.#punctuate(Date.now());
     if (this.#budget.isOver) this.#relieve();
     if (now >= this.#nextCommitMs || this.#commitSoon) await this.#commit();
     if (this.#producer.isFull) await this.#untilDrained();
@@ -229,7 +230,7 @@ export class StreamThread {
     if (this.#assignor.isOutdated(now)) this.#member.requestRejoin();
     this.#fetcher.wake();
     if (processed === 0 && !this.#member.needsRejoin && !this.#restorer.hasWork) {
-      await this.#bell.wait(Math.max(1, Math.min(POLL_MS, this.#nextCommitMs - Date.now())));
+      await this.#bell.wait(Math.max(1, Math.min(POLL_MS, this.#nextCommitMs - monotonicMs())));
     } else await nextTurn();
   }
 
@@ -246,7 +247,8 @@ export class StreamThread {
   #process(): number {
     let untilMs = 0;
     const turn = {
-      shouldYield: () => Date.now() >= untilMs || this.#producer.isFull || this.#commitSoon || this.#member.needsRejoin,
+      shouldYield: () =>
+        monotonicMs() >= untilMs || this.#producer.isFull || this.#commitSoon || this.#member.needsRejoin,
       maxTaskIdleMs: this.#options.maxTaskIdleMs,
       afterRecord: (task: Task) => {
         if (task.commitRequested) this.#commitSoon = true;
@@ -255,7 +257,7 @@ export class StreamThread {
     };
     let processed = 0;
     for (const group of this.#tasks.groups) {
-      untilMs = Date.now() + TURN_MS;
+      untilMs = monotonicMs() + TURN_MS;
       processed += group.run(turn);
     }
     return processed;
@@ -309,15 +311,16 @@ export class StreamThread {
   /** @throws what a commit cannot wait out; a member that was fenced loses its tasks with the next turn */
   async #commit(): Promise<void> {
     this.#commitSoon = false;
-    this.#nextCommitMs = Date.now() + this.#options.commitIntervalMs;
+    this.#nextCommitMs = monotonicMs() + this.#options.commitIntervalMs;
     const tasks = this.#tasks.running;
     if (tasks.length === 0 || this.#generation === undefined) return;
+    this.#member.checkSession();
     if ((await this.#committer.commit(tasks, this.#generation)) === 'fenced') {
       this.#member.lose();
       return;
     }
     this.#settings.metrics.commits++;
-    this.#purge.run(tasks.flatMap(positionsOf), Date.now());
+    this.#purge.run(tasks.flatMap(positionsOf), monotonicMs());
   }
 
   /** Before the group rebalances: commit; tasks stay open, since most of them come back. Lost ones are dropped as they are. */
@@ -339,7 +342,7 @@ export class StreamThread {
     await this.#tasks.assign(tasks);
     this.#nextCommitMs = Math.min(
       this.#nextCommitMs || Number.POSITIVE_INFINITY,
-      Date.now() + this.#options.commitIntervalMs,
+      monotonicMs() + this.#options.commitIntervalMs,
     );
     this.#options.logger.info({ tasks: this.#tasks.names, generation: generation.generationId }, 'tasks assigned');
   }
@@ -351,6 +354,8 @@ export class StreamThread {
 
   async #closeCleanly(): Promise<void> {
     if (this.#generation?.lost.aborted === false) await this.#commit();
+    // Others may have the tasks: as when they are lost on the way.
+    if (this.#generation?.lost.aborted === true) this.#producer.discard();
     await this.#tasks.close();
     await this.#closeClients();
   }
@@ -363,7 +368,7 @@ export class StreamThread {
 
   async #closeClients(): Promise<void> {
     await this.#member.close().catch(() => undefined);
-    const clients = [this.#restorer, this.#fetcher, this.#producer, this.#admin];
+    const clients = [this.#restorer, this.#fetcher, this.#producer, this.#purge, this.#admin];
     await Promise.all(clients.map((client) => atMost(CLOSE_CLIENT_MS, client.close())));
   }
 

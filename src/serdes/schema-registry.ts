@@ -5,6 +5,7 @@
 import { Backoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import { type Logger, silentLogger } from '../logger.ts';
+import { monotonicMs } from '../monotonic.ts';
 import { RegistryError, SerdeOptionError } from './errors.ts';
 import { exchange, type HttpAnswer } from './http-exchange.ts';
 import { SharedWork } from './shared-work.ts';
@@ -77,7 +78,7 @@ export class SchemaRegistry {
   /** True where a recent look-up found that the id does not exist. */
   isUnknown(id: number): boolean {
     const until = this.#unknownIds.get(id);
-    return until !== undefined && until > Date.now();
+    return until !== undefined && until > monotonicMs();
   }
 
   /**
@@ -96,7 +97,7 @@ export class SchemaRegistry {
     const answer = await this.#request('GET', `/schemas/ids/${id}`, undefined, [404], signal);
     if (answer === undefined) {
       if (this.#unknownIds.size >= MAX_REMEMBERED_UNKNOWN_IDS) this.#unknownIds.clear();
-      this.#unknownIds.set(id, Date.now() + this.#options.unknownIdTtlMs);
+      this.#unknownIds.set(id, monotonicMs() + this.#options.unknownIdTtlMs);
       return undefined;
     }
     const { schema } = answer;

@@ -2,7 +2,7 @@
 import { vi } from 'vitest';
 
 export function useVirtualTime(): void {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'performance'] });
 }
 
 /** Moves time on until the promise settles. @throws what it rejects with; Error it does not settle within `ms` */

@@ -16,6 +16,7 @@ import {
   partitionKey,
   type TopicPartition,
 } from '../../kafka/index.ts';
+import { monotonicMs } from '../../monotonic.ts';
 import type { Topology } from '../../topology/index.ts';
 import { StreamsError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -97,7 +98,7 @@ export class TaskAssignor {
     );
     this.#assigned = planText(tasks, partitionsOf);
     this.#isOutdated = false;
-    this.#nextLookMs = Date.now() + this.#options.metadataMaxAgeMs;
+    this.#nextLookMs = monotonicMs() + this.#options.metadataMaxAgeMs;
     const assigned = assignTasks(
       tasks,
       members.map(({ memberId, metadata }) => {
@@ -147,7 +148,7 @@ export class TaskAssignor {
    * @throws StreamsError MILLRACE_RUNTIME_TOPIC_MISSING, MILLRACE_RUNTIME_TOPIC_DENIED: a topic that is not ours to make
    */
   async checkTopics(): Promise<void> {
-    const deadline = Date.now() + TOPIC_GRACE_MS;
+    const deadline = monotonicMs() + TOPIC_GRACE_MS;
     const backoff = new Backoff();
     for (;;) {
       await this.refreshTopics();
@@ -161,7 +162,7 @@ export class TaskAssignor {
           { context: { topic } },
         );
       }
-      if (Date.now() > deadline) throw topicMissing(missing);
+      if (monotonicMs() > deadline) throw topicMissing(missing);
       await backoff.wait(this.#signal);
       if (this.#signal.aborted) throw interrupted('looking at the topics');
     }
@@ -177,8 +178,8 @@ export class TaskAssignor {
       this.#missingSinceMs = undefined;
       return;
     }
-    this.#missingSinceMs ??= Date.now();
-    if (Date.now() - this.#missingSinceMs > this.#options.taskTimeoutMs) throw topicMissing(missing);
+    this.#missingSinceMs ??= monotonicMs();
+    if (monotonicMs() - this.#missingSinceMs > this.#options.taskTimeoutMs) throw topicMissing(missing);
     throw new KafkaProtocolError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `Assigning tasks, topic ${missing.topic}`, {
       topic: missing.topic,
     });

@@ -17,6 +17,7 @@ import {
   type TopicPartition,
 } from '../../kafka/index.ts';
 import type { Logger } from '../../logger.ts';
+import { monotonicMs } from '../../monotonic.ts';
 import { interrupted, timedOut } from '../retry.ts';
 import type { Task } from '../task/task.ts';
 import { positionsOf } from './positions.ts';
@@ -83,7 +84,7 @@ export class Committer {
   async #commitPositions(positions: readonly Position[], generation: Generation): Promise<CommitOutcome> {
     const { cluster, logger, signal, taskTimeoutMs, alive } = this.#options;
     const backoff = new Backoff();
-    const deadline = Date.now() + taskTimeoutMs;
+    const deadline = monotonicMs() + taskTimeoutMs;
     let open = positions.filter((at) => !this.#gone.has(partitionKey(at)));
     for (let unknownTries = 0; open.length > 0; ) {
       if (generation.lost.aborted) return 'fenced';
@@ -102,11 +103,11 @@ export class Committer {
           return 'fenced';
         }
         if (!(error instanceof KafkaError) || !error.retriable) throw error;
-        if (Date.now() >= deadline) throw timedOut('Committing', taskTimeoutMs, error);
+        if (monotonicMs() >= deadline) throw timedOut('Committing', taskTimeoutMs, error);
         logger[backoff.attempt < 2 ? 'debug' : 'warn']({ error: messageOf(error) }, 'committing failed, trying again');
       }
       alive();
-      await settlesBefore(backoff.wait(signal), generation.lost);
+      await backoff.wait(signal, generation.lost);
     }
     return 'committed';
   }
@@ -122,14 +123,13 @@ export class Committer {
   async #writeDatabases(tasks: readonly Task[]): Promise<void> {
     const results = await Promise.allSettled(
       tasks.map(async (task) => {
-        const now = Date.now();
         const isDirty = task.dirty || task.commitRequested;
-        if (!isDirty && now - task.writtenAtMs < TOUCH_MS) return;
-        task.writtenAtMs = now;
+        if (!isDirty && monotonicMs() - task.writtenAtMs < TOUCH_MS) return;
+        task.writtenAtMs = monotonicMs();
         task.dirty = false;
         task.commitRequested = false;
-        if (isDirty) await task.state.commit(this.#options.changelogPositions(task), now);
-        else await task.state.touch(now);
+        if (isDirty) await task.state.commit(this.#options.changelogPositions(task), Date.now());
+        else await task.state.touch(Date.now());
       }),
     );
     for (const result of results) if (result.status === 'rejected') throw result.reason;

@@ -11,6 +11,7 @@ export class RepartitionPurge {
   readonly #cluster: KafkaCluster;
   #nextMs = 0;
 
+  /** @param cluster of its own: brokers answer in order, and a DeleteRecords that takes long would hold up a commit behind it */
   constructor(topology: Topology, names: TopicNames, options: ResolvedOptions, cluster: KafkaCluster) {
     this.#topics = new Set([...topology.repartitionTopics.keys()].map((name) => names.topic(name)));
     this.#options = options;
@@ -23,6 +24,10 @@ export class RepartitionPurge {
     this.#nextMs = nowMs + this.#options.repartitionPurgeIntervalMs;
     const done = committed.filter(({ topic, offset }) => this.#topics.has(topic) && offset > 0);
     if (done.length > 0) void this.#purge(done);
+  }
+
+  close(): Promise<void> {
+    return this.#cluster.close();
   }
 
   async #purge(done: readonly (TopicPartition & OffsetAndMetadata)[]): Promise<void> {

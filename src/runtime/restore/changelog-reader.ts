@@ -17,6 +17,7 @@ import {
   partitionKey,
   type TopicPartition,
 } from '../../kafka/index.ts';
+import { monotonicMs } from '../../monotonic.ts';
 import type { BackendBatch } from '../../state/index.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -107,7 +108,7 @@ export class ChangelogReader implements TaskRestorer {
       stores: undefined,
       busy: undefined,
       gone: abortController(),
-      progressMs: Date.now(),
+      progressMs: monotonicMs(),
     };
     this.#tasks.set(task, entry);
     this.#run(entry, this.#plan(entry));
@@ -124,14 +125,14 @@ export class ChangelogReader implements TaskRestorer {
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#fetcher?.failure !== undefined) throw this.#fetcher.failure;
     const done: Task[] = [];
-    const until = Date.now() + STEP_MS;
+    const until = monotonicMs() + STEP_MS;
     for (const entry of this.#tasks.values()) {
       if (entry.busy !== undefined || entry.stores === undefined) continue;
       if (this.#isDone(entry)) {
         this.#forget(entry);
         entry.task.state.restored();
         done.push(entry.task);
-      } else if (Date.now() < until) this.#goOn(entry);
+      } else if (monotonicMs() < until) this.#goOn(entry);
     }
     this.#fetcher?.wake();
     this.#report();
@@ -246,12 +247,12 @@ export class ChangelogReader implements TaskRestorer {
     }
     const item = stores.find(({ buffer }) => buffer.bufferedBytes > 0);
     if (item !== undefined) {
-      entry.progressMs = Date.now();
+      entry.progressMs = monotonicMs();
       this.#run(entry, this.#write(entry.task, item));
-    } else if (stores.some(isAtEnd) && Date.now() > this.#nextCheckMs) {
-      this.#nextCheckMs = Date.now() + CHECK_END_MS;
+    } else if (stores.some(isAtEnd) && monotonicMs() > this.#nextCheckMs) {
+      this.#nextCheckMs = monotonicMs() + CHECK_END_MS;
       this.#run(entry, this.#checkEnds(stores.filter(isAtEnd), entry.gone.signal));
-    } else if (Date.now() - entry.progressMs > taskTimeoutMs) {
+    } else if (monotonicMs() - entry.progressMs > taskTimeoutMs) {
       const { topic, buffer, end } = stores[0]!;
       const where = `at offset ${buffer.position} of ${end} of ${topic}-${buffer.partition}`;
       throw timedOut(`Restoring task ${entry.task.name}`, taskTimeoutMs, new Error(`no records ${where}`));
@@ -338,9 +339,9 @@ export class ChangelogReader implements TaskRestorer {
   }
 
   #report(): void {
-    if (this.#tasks.size === 0 || Date.now() < this.#nextLogMs) return;
+    if (this.#tasks.size === 0 || monotonicMs() < this.#nextLogMs) return;
     const first = this.#nextLogMs === 0;
-    this.#nextLogMs = Date.now() + LOG_EVERY_MS;
+    this.#nextLogMs = monotonicMs() + LOG_EVERY_MS;
     if (first) return;
     const stores = [...this.#tasks.values()].flatMap((entry) => entry.stores ?? []);
     const remaining = stores.reduce((sum, { end, buffer }) => sum + Math.max(0, end - buffer.position), 0);

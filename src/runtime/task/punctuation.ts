@@ -52,7 +52,15 @@ export class Punctuations {
   }
 
   isDue(type: PunctuationType, timeMs: number): boolean {
+    if (type === 'wall-clock-time') this.#keepUp(timeMs);
     return this.#schedules.some((schedule) => schedule.type === type && schedule.nextMs <= timeMs);
+  }
+
+  /** A clock that was set back would be waited for: in Java it is. */
+  #keepUp(wallMs: number): void {
+    for (const schedule of this.#schedules)
+      if (schedule.type === 'wall-clock-time')
+        schedule.nextMs = Math.min(schedule.nextMs, wallMs + schedule.intervalMs);
   }
 
   /** Calls what is due, in order of time; returns whether anything was. */

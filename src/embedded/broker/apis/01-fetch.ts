@@ -4,6 +4,7 @@
  * whose last record is not in the log where it diverges (KIP-595); v13 and its topic ids are left out. Only leaders answer.
  */
 import { ErrorCode } from '../../../kafka/index.ts';
+import { monotonicMs } from '../../../monotonic.ts';
 import { defineApi, type RequestContext } from '../api.ts';
 import type { PartitionLog, ReadResult } from '../log/partition-log.ts';
 import type { ValueOf, WireType } from '../wire-types.ts';
@@ -108,10 +109,10 @@ export const fetch = defineApi(
   async handle(req, context) {
     if (req.sessionId !== 0 && req.sessionEpoch !== FINAL_EPOCH)
       return { ...this.fail(req, 0, context.version), errorCode: SESSION_NOT_FOUND, topics: [] };
-    const deadline = Date.now() + Math.min(req.maxWaitMs, MAX_WAIT_MS);
+    const deadline = monotonicMs() + Math.min(req.maxWaitMs, MAX_WAIT_MS);
     for (;;) {
       const { answer, sizeBytes, hasError } = read(req, context);
-      const left = deadline - Date.now();
+      const left = deadline - monotonicMs();
       if (sizeBytes >= req.minBytes || hasError || left <= 0 || !context.connection.isOpen) return answer;
       await changeOf(req, context, left);
     }
