@@ -1,6 +1,7 @@
 /** An application at work: starts, watches and stops the stream thread. Mirrors `KafkaStreams`. */
 import { abortController, Backoff, settlesBefore } from '../backoff.ts';
-import { messageOf } from '../errors.ts';
+import { MillraceError, messageOf } from '../errors.ts';
+import { KafkaError } from '../kafka/index.ts';
 import { monotonicMs } from '../monotonic.ts';
 import {
   KeyValueFacade,
@@ -203,17 +204,32 @@ export class KafkaStreams {
     for (let thread: StreamThread | undefined = first; ; thread = undefined) {
       const since = monotonicMs();
       try {
-        thread ??= await this.#newThread(processId);
+        thread ??= await this.#replacement(processId);
         await thread.run();
         return undefined;
       } catch (error) {
         const failure = asError(error);
+        if (this.#stop.signal.aborted && failure instanceof MillraceError && failure.retriable) return undefined;
         if (this.#responseTo(failure) === 'shutdown-client') return failure;
       }
       if (monotonicMs() - since > PROVEN_MS) backoff.reset();
       this.#lifecycle.to('REBALANCING');
       await backoff.wait(this.#stop.signal);
       if (this.#stop.signal.aborted) return undefined;
+    }
+  }
+
+  /** Brokers that are away are waited for, as by the thread before: the handler has had its say about what ended that one. */
+  async #replacement(processId: string): Promise<StreamThread> {
+    const backoff = new Backoff();
+    for (;;) {
+      try {
+        return await this.#newThread(processId);
+      } catch (error) {
+        if (!(error instanceof KafkaError) || !error.retriable) throw error;
+        this.#options.logger.warn({ code: error.code, error: error.message }, 'a thread cannot start, trying again');
+        await backoff.wait(this.#stop.signal);
+      }
     }
   }
 

@@ -255,4 +255,16 @@ export const namedScenarios: readonly NamedScenario[] = [
       ],
     }),
   },
+  {
+    name: 'a thread that is replaced while brokers are away waits for them',
+    scenario: scenario({
+      activeMs: 30_000,
+      records: 60,
+      settings: { onUncaught: 'replace-thread' },
+      faults: [
+        at(4_585, 'disk-refuses', { member: 1, why: 'io', ms: 10_000 }),
+        at(7_000, 'partition', { machine: 'm1', ms: 20_000, direction: 'both' }),
+      ],
+    }),
+  },
 ];

@@ -11,6 +11,8 @@ const LEAVE_GROUP = 13;
 const HEARTBEAT = 12;
 const JOIN_GROUP = 11;
 const OFFSET_COMMIT = 8;
+/** The group waits for its members, this one among them. */
+const REBALANCE_IN_PROGRESS = 27;
 /** ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID: the group has gone on without this member. */
 const FENCED = new Set([22, 25, 82]);
 
@@ -88,12 +90,13 @@ export class Sessions {
       this.#lose(holder);
       return;
     }
-    if (codes.some((code) => code !== 0)) return;
+    if (codes.some((code) => code !== 0 && code !== REBALANCE_IN_PROGRESS)) return;
     holder.contactUs = this.#now();
     // The group has not gone on without it, however long it heard nothing.
     if (api.key !== JOIN_GROUP)
       for (const session of holder.sessions.values())
         if (session.isPresumed) Object.assign(session, { lostUs: undefined, isPresumed: false });
+    if (codes.includes(REBALANCE_IN_PROGRESS)) return;
     if (api.key === JOIN_GROUP) holder.generation = answer.generationId!;
     else if (api.key === SYNC_GROUP) this.#assigned(client, holder, answer.assignment!);
   }
