@@ -208,6 +208,8 @@ export class KafkaStreams {
         await thread.run();
         return undefined;
       } catch (error) {
+        // Whoever closes now has nothing to shut down.
+        this.#thread = undefined;
         const failure = asError(error);
         if (this.#stop.signal.aborted && failure instanceof MillraceError && failure.retriable) return undefined;
         if (this.#responseTo(failure) === 'shutdown-client') return failure;

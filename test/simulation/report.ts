@@ -23,6 +23,8 @@ const TELLING = new Set([
   'excused',
   'FAIL',
 ]);
+/** Of live objects, over a series of runs: compiled code and caches of limited size. What a run leaves behind adds up. */
+const MAX_GROWTH_BYTES = 64 * 2 ** 20;
 const FOLDER = '.cache/simulation/failures';
 
 export function printFailure(first: Outcome, smallest: Outcome, trace: boolean): void {
@@ -127,6 +129,7 @@ export class Summary {
         `${Math.round(events / (cpuMs / 1000)).toLocaleString('en')} events/s, ${Math.round(virtualMs / cpuMs)} times real time (by processor time); ` +
         `live heap ${mb(this.#firstHeap)} MB after the first run, ${mb(this.#lastHeap)} MB after the last`,
     );
+    if (this.#lastHeap > this.#firstHeap + MAX_GROWTH_BYTES) this.failures.set('memory', ['all']);
     if (this.failures.size === 0) console.log('No failures.');
     for (const [check, seeds] of [...this.failures].sort((a, b) => b[1].length - a[1].length))
       console.log(

@@ -267,4 +267,16 @@ export const namedScenarios: readonly NamedScenario[] = [
       ],
     }),
   },
+  {
+    name: 'close() while a thread waits to be replaced leaves no timer behind',
+    scenario: scenario({
+      activeMs: 15_000,
+      records: 60,
+      settings: { onUncaught: 'replace-thread' },
+      faults: [
+        at(5_000, 'disk-refuses', { member: 1, why: 'io', ms: 10_000 }),
+        at(12_000, 'close', { member: 1, ms: 0, againMs: -1 }),
+      ],
+    }),
+  },
 ];

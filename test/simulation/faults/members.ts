@@ -111,7 +111,7 @@ const restartAll: FaultKind = {
   },
 };
 
-/** A rolling restart to the next version of the application: another grace where the topology has windows. */
+/** A rolling restart to the next version of the application: another grace, or one more sink. */
 const roll: FaultKind = {
   weight: 2,
   isOrderly: true,

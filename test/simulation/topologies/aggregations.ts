@@ -15,6 +15,8 @@ import {
 
 const INPUT = 'input';
 const OUTPUT = 'output';
+/** Of later versions only: their sub-topology is another one. */
+const LATER = 'later';
 
 /** Store options that the settings decide. */
 export function stored({ settings }: Probe) {
@@ -42,18 +44,22 @@ export function byKey({ partitions }: PlanOptions): TopologyPlan {
   return {
     name: 'by-key',
     inputs: [{ topic: INPUT, partitions }],
-    outputs: [{ topic: OUTPUT, partitions }],
+    outputs: [
+      { topic: OUTPUT, partitions },
+      { topic: LATER, partitions },
+    ],
     relays: [],
     stores: [trailStore('trail', { output: OUTPUT })],
     pattern: undefined,
     build(probe) {
       const builder = new StreamsBuilder();
-      builder
+      const updates = builder
         .stream(INPUT, consumed)
         .groupByKey()
         .aggregate(emptyTrail, extend(probe, 'trail'), { name: 'trail', value: trailSerde, ...stored(probe) })
-        .toStream()
-        .to(OUTPUT, produced);
+        .toStream();
+      updates.to(OUTPUT, produced);
+      if (probe.version > 0) updates.to(LATER, produced);
       return builder.build();
     },
   };
