@@ -3,11 +3,13 @@
  * known to have data, so that a backlog caught up through a repartition topic drops nothing that live processing would
  * have kept. Sub-topologies take turns.
  */
+
+import { monotonicMs } from '../monotonic.ts';
 import type { CacheBudget } from '../state/index.ts';
 import type { SubTopology, Topology } from '../topology/index.ts';
 import type { Task } from './task/task.ts';
 
-/** Records between two looks at the clock. */
+/** Records between two looks at the clock, at most: a turn begins with fewer, since one record may take its time. */
 const CHECK_EVERY = 64;
 /**
  * Event time by which a task may lead the others of its sub-topology, ms: a run of records of one partition finds its keys,
@@ -59,12 +61,16 @@ export class TaskGroup {
     if (options.maxTaskIdleMs > 0 && this.#mustIdle(heap[0]!, options.maxTaskIdleMs)) return 0;
     this.#idleSince = undefined;
     let processed = 0;
+    let nextCheck = 1;
     let leadUntil = heap[0]!.headTimestamp + this.#leadMs;
     while (heap.length > 0) {
       const task = heap[0]!;
       task.process();
       options.afterRecord(task);
-      if (++processed % CHECK_EVERY === 0 && options.shouldYield()) return processed;
+      if (++processed === nextCheck) {
+        if (options.shouldYield()) return processed;
+        nextCheck += Math.min(processed, CHECK_EVERY);
+      }
       if (!task.isReady(waits)) {
         if (waits && isWaiting(task)) return processed;
         heap[0] = heap[heap.length - 1]!;
@@ -90,7 +96,7 @@ export class TaskGroup {
   /** maxTaskIdleMs > 0: a queue that is empty for good is waited for as well, up to that long. */
   #mustIdle(task: Task, maxTaskIdleMs: number): boolean {
     if (task.queues.every((queue) => queue.head !== undefined)) return false;
-    const now = task.options.nowMs();
+    const now = monotonicMs();
     this.#idleSince ??= now;
     return now - this.#idleSince < maxTaskIdleMs;
   }

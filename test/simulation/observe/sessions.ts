@@ -63,6 +63,13 @@ export class Sessions {
     return this.#holders.get(owner)?.sessions.get(source);
   }
 
+  /** Whether something that a process had is another's now, or may be. */
+  hasLost(owner: Owner): boolean {
+    this.#checkClock(owner);
+    const sessions = [...(this.#holders.get(owner)?.sessions ?? [])];
+    return sessions.some(([source, session]) => session.lostUs !== undefined || this.latest.get(source) !== session);
+  }
+
   /** To be given every message. */
   heard(message: Message): void {
     const { api, client, moment, kind } = message;

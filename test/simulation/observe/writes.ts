@@ -48,6 +48,11 @@ export class Writes {
     return this.#batches.get(batchName(topic, partition, producerId, producerEpoch, baseSequence));
   }
 
+  /** The process that has the producer id; undefined: not a member's. */
+  ownerOf(producerId: number): Owner | undefined {
+    return this.#producers.get(producerId);
+  }
+
   /** To be given every message. */
   heard(message: Message): void {
     const { api, kind, moment, client } = message;

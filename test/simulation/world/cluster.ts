@@ -211,6 +211,11 @@ export class Cluster {
     return this.#broker.topics.log(topic, partition)?.highWatermark ?? 0;
   }
 
+  /** What is appended now is not seen by readers, nor acknowledged. */
+  isHeld(topic: string, partition: number): boolean {
+    return this.highWatermark(topic, partition) < this.endOffset(topic, partition);
+  }
+
   /** Undefined where nothing is committed. */
   committed(groupId: string, topic: string, partition: number): number | undefined {
     return this.#broker.groups.committed(groupId, topic, partition)?.offset;

@@ -59,7 +59,7 @@ export class World {
   readonly inputTopics = new Set<string>();
   /** Topics whose records may be gone: deleted or trimmed by a fault. */
   readonly incomplete = new Set<string>();
-  /** `changelog/partition key`: what a process wrote there before it could know that its task was another's. */
+  /** `changelog/partition key`, `output key`: what a process wrote there before it could know that its task was another's. */
   readonly excused = new Set<string>();
   /** Of the application that ran. */
   readonly versions = new Set<number>([0]);
