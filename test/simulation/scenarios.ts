@@ -279,4 +279,34 @@ export const namedScenarios: readonly NamedScenario[] = [
       ],
     }),
   },
+  {
+    name: 'a partition without a leader does not stop the others',
+    scenario: scenario({
+      partitions: 3,
+      keys: 30,
+      records: 600,
+      activeMs: 60_000,
+      settings: { commitIntervalMs: 1_000 },
+      faults: [at(50, 'leaderless', { topics: 'input', partition: 1, node: 1, ms: 40_000 })],
+    }),
+  },
+  {
+    name: 'the first batches of a new producer id keep their order, whatever the topology',
+    scenario: scenario({
+      seed: '152',
+      topology: 'random',
+      shape: '152',
+      members: 2,
+      records: 250,
+      activeMs: 40_538,
+      settings: {
+        commitIntervalMs: 5_000,
+        cacheMaxBytes: 0,
+        sessionTimeoutMs: 6_000,
+        storeKind: 'in-memory',
+        rebalanceDelayMs: 500,
+      },
+      faults: [at(35_538, 'refuse-first', { member: 1, code: 5, times: 1, latencyMs: 10 })],
+    }),
+  },
 ];

@@ -7,6 +7,7 @@ import { lateWrites } from './late-writes.ts';
 import { outputs } from './outputs.ts';
 import { positions } from './positions.ts';
 import { spinning, stops } from './processes.ts';
+import { progress } from './progress.ts';
 import { relays } from './relays.ts';
 import { repeats } from './repeats.ts';
 import { stores } from './stores.ts';
@@ -23,4 +24,5 @@ export const checks: readonly Check[] = [
   repeats,
   stops,
   spinning,
+  progress,
 ];

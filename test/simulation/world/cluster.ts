@@ -146,6 +146,10 @@ export class Cluster {
     });
   }
 
+  hasLeader(topic: string, partition: number): boolean {
+    return (this.#broker.topics.log(topic, partition)?.leadership.leader ?? -1) >= 0;
+  }
+
   moveCoordinator(groupId: string, node: number, loadMs: number): Promise<void> {
     return this.act(({ cluster }) => {
       if (node < 0 || cluster.isUp(node)) cluster.moveCoordinator({ type: 'group', id: groupId }, node, { loadMs });
