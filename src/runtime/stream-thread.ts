@@ -138,6 +138,7 @@ export class StreamThread {
             ? 'local state of another shape, rebuilding it from its changelog'
             : 'local state of another shape was deleted; the store is not logged, it is empty now',
         ),
+      onProgress: () => this.#bell.ring(),
       nowMs: Date.now,
     });
     this.#committer = new Committer({

@@ -58,6 +58,8 @@ export interface TaskManagerOptions {
   undecodable(record: UndecodableRecord): HandlerResponse;
   /** A store's bytes did not fit it any more and were deleted; not logged, it is empty now. */
   onWiped?(task: string, store: string, logged: boolean): void;
+  /** Tasks that were being started have started, or not: `advance` is to be called. */
+  onProgress?(): void;
   nowMs(): number;
 }
 
@@ -179,6 +181,7 @@ export class TaskManager {
       })
       .finally(() => {
         this.#starting = undefined;
+        this.#options.onProgress?.();
       });
     this.#starting = { done, giveUp };
   }

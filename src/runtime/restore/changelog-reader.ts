@@ -68,6 +68,8 @@ interface RestoringTask {
   stores: Restoring[] | undefined;
   /** A plan or a batch under way: one at a time a database. */
   busy: Promise<void> | undefined;
+  /** The batch to write next, prepared while another is written: LevelDB writes in a thread of its own. */
+  prepared: (() => Promise<void>) | undefined;
   /** Aborts when the task has gone. */
   readonly gone: AbortController;
   progressMs: number;
@@ -94,9 +96,17 @@ export class ChangelogReader implements TaskRestorer {
 
   /** True where a step would find something to do now. */
   get hasWork(): boolean {
-    for (const { busy, stores } of this.#tasks.values()) {
-      if (busy !== undefined || stores === undefined) continue;
-      if (stores.length === 0 || stores.some(({ buffer, end }) => buffer.position >= end || buffer.bufferedBytes > 0))
+    for (const { busy, prepared, stores } of this.#tasks.values()) {
+      if (stores === undefined) continue;
+      if (busy !== undefined) {
+        if (prepared === undefined && stores.some(hasRecords)) return true;
+        continue;
+      }
+      if (
+        prepared !== undefined ||
+        stores.length === 0 ||
+        stores.some(({ buffer, end }) => buffer.position >= end || buffer.bufferedBytes > 0)
+      )
         return true;
     }
     return false;
@@ -107,6 +117,7 @@ export class ChangelogReader implements TaskRestorer {
       task,
       stores: undefined,
       busy: undefined,
+      prepared: undefined,
       gone: abortController(),
       progressMs: monotonicMs(),
     };
@@ -127,8 +138,10 @@ export class ChangelogReader implements TaskRestorer {
     const done: Task[] = [];
     const until = monotonicMs() + STEP_MS;
     for (const entry of this.#tasks.values()) {
-      if (entry.busy !== undefined || entry.stores === undefined) continue;
-      if (this.#isDone(entry)) {
+      if (entry.stores === undefined) continue;
+      if (entry.busy !== undefined) {
+        if (entry.prepared === undefined && monotonicMs() < until) this.#prepareNext(entry);
+      } else if (entry.prepared === undefined && this.#isDone(entry)) {
         this.#forget(entry);
         entry.task.state.restored();
         done.push(entry.task);
@@ -242,13 +255,15 @@ export class ChangelogReader implements TaskRestorer {
     if (stores.some(({ broken }) => broken)) {
       for (const { buffer } of stores) this.#fetcher?.remove(buffer);
       entry.stores = undefined;
+      entry.prepared = undefined;
       this.#run(entry, this.#plan(entry));
       return;
     }
-    const item = stores.find(({ buffer }) => buffer.bufferedBytes > 0);
-    if (item !== undefined) {
-      entry.progressMs = monotonicMs();
-      this.#run(entry, this.#write(entry.task, item));
+    if (entry.prepared === undefined) this.#prepareNext(entry);
+    const write = entry.prepared;
+    if (write !== undefined) {
+      entry.prepared = undefined;
+      this.#run(entry, write());
     } else if (stores.some(isAtEnd) && monotonicMs() > this.#nextCheckMs) {
       this.#nextCheckMs = monotonicMs() + CHECK_END_MS;
       this.#run(entry, this.#checkEnds(stores.filter(isAtEnd), entry.gone.signal));
@@ -259,14 +274,26 @@ export class ChangelogReader implements TaskRestorer {
     }
   }
 
-  async #write(task: Task, item: Restoring): Promise<void> {
+  /** One store's next batch, where records for one have come. */
+  #prepareNext(entry: RestoringTask): void {
+    const item = entry.stores!.find(hasRecords);
+    if (item === undefined) return;
+    entry.progressMs = monotonicMs();
+    entry.prepared = this.#prepare(entry.task, item);
+  }
+
+  /** Takes what is in the buffer; returns how it is written, with the position behind it. */
+  #prepare(task: Task, item: Restoring): () => Promise<void> {
     const { store, topic, buffer, from, end } = item;
     const { metrics, listener } = this.#settings;
     const batch = task.state.restoring(store);
     metrics.restored += takeBatch(task, item, batch);
-    const asOfMs = item.isWhole || buffer.position >= end ? item.readAtMs : undefined;
-    await task.state.restore(store, batch, buffer.position, asOfMs);
-    listener?.onProgress(topic, buffer.partition, buffer.position - from, Math.max(0, end - buffer.position));
+    const { position } = buffer;
+    const asOfMs = item.isWhole || position >= end ? item.readAtMs : undefined;
+    return async () => {
+      await task.state.restore(store, batch, position, asOfMs);
+      listener?.onProgress(topic, buffer.partition, position - from, Math.max(0, end - position));
+    };
   }
 
   /** A log that ends before the end it had when the task came lost records with its leader: there are no more to wait for. */
@@ -347,6 +374,11 @@ export class ChangelogReader implements TaskRestorer {
     const remaining = stores.reduce((sum, { end, buffer }) => sum + Math.max(0, end - buffer.position), 0);
     this.#settings.options.logger.info({ stores: stores.length, remaining }, 'restoring state');
   }
+}
+
+/** What is buffered behind the end is not this restore's. */
+function hasRecords({ buffer, end, broken }: Restoring): boolean {
+  return !broken && buffer.bufferedBytes > 0 && buffer.position < end;
 }
 
 /** Everything that the broker shows was read, and yet the end was not reached. */
