@@ -8,6 +8,7 @@ import type { Fault } from '../../../src/embedded/index.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Owner } from '../kernel/owner.ts';
 import type { Network } from '../network/network.ts';
+import { APPLICATION } from '../topologies/plan.ts';
 
 const FIRST_PORT = 9092;
 const HOST = 'kafka';
@@ -189,7 +190,8 @@ export class Cluster {
           log.releaseHighWatermark();
           if (log.leadership.leader < 0) cluster.moveLeader(name, log.partition, cluster.view.leaderFor(log.partition));
         }
-      for (const { groupId: id } of [...groups.all()])
+      // A group that nobody could join so far has a coordinator, or none, all the same.
+      for (const id of new Set([APPLICATION, ...[...groups.all()].map(({ groupId }) => groupId)]))
         if (cluster.view.coordinatorOf({ type: 'group', id }) < 0) cluster.moveCoordinator({ type: 'group', id }, 1);
     });
   }
