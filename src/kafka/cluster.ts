@@ -191,13 +191,7 @@ export class KafkaCluster {
 export function byTopic<P extends { readonly topic: string }>(
   items: Iterable<P>,
 ): { topic: string; partitions: P[] }[] {
-  const topics = new Map<string, P[]>();
-  for (const item of items) {
-    const list = topics.get(item.topic);
-    if (list === undefined) topics.set(item.topic, [item]);
-    else list.push(item);
-  }
-  return [...topics].map(([topic, partitions]) => ({ topic, partitions }));
+  return [...grouped(items, ({ topic }) => topic)].map(([topic, partitions]) => ({ topic, partitions }));
 }
 
 /** Groups partitions by who leads them; −1: nobody, as far as is known. */
@@ -205,12 +199,16 @@ export function byLeader<P extends { readonly topic: string; readonly partition:
   cluster: Pick<KafkaCluster, 'leaderOf'>,
   items: Iterable<P>,
 ): Map<number, P[]> {
-  const leaders = new Map<number, P[]>();
+  return grouped(items, ({ topic, partition }) => cluster.leaderOf(topic, partition));
+}
+
+function grouped<K, P>(items: Iterable<P>, keyOf: (item: P) => K): Map<K, P[]> {
+  const groups = new Map<K, P[]>();
   for (const item of items) {
-    const leader = cluster.leaderOf(item.topic, item.partition);
-    const list = leaders.get(leader);
-    if (list === undefined) leaders.set(leader, [item]);
-    else list.push(item);
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
   }
-  return leaders;
+  return groups;
 }

@@ -1,7 +1,6 @@
 /** An application at work: starts, watches and stops the stream thread. Mirrors `KafkaStreams`. */
 import { abortController, Backoff, settlesBefore } from '../backoff.ts';
 import { MillraceError, messageOf } from '../errors.ts';
-import { KafkaError } from '../kafka/index.ts';
 import { monotonicMs } from '../monotonic.ts';
 import {
   KeyValueFacade,
@@ -17,7 +16,7 @@ import { type KafkaStreamsState, Lifecycle, type StateListener } from './lifecyc
 import { Metrics, type MetricsSnapshot } from './metrics.ts';
 import { type ResolvedOptions, resolveOptions, type StreamsOptions } from './options.ts';
 import type { RestoreListener } from './restore/changelog-reader.ts';
-import { interrupted } from './retry.ts';
+import { interrupted, retry } from './retry.ts';
 import { StateDirectory } from './state-directory.ts';
 import { StreamThread } from './stream-thread.ts';
 
@@ -222,17 +221,14 @@ export class KafkaStreams {
   }
 
   /** Brokers that are away are waited for, as by the thread before: the handler has had its say about what ended that one. */
-  async #replacement(processId: string): Promise<StreamThread> {
-    const backoff = new Backoff();
-    for (;;) {
-      try {
-        return await this.#newThread(processId);
-      } catch (error) {
-        if (!(error instanceof KafkaError) || !error.retriable) throw error;
-        this.#options.logger.warn({ code: error.code, error: error.message }, 'a thread cannot start, trying again');
-        await backoff.wait(this.#stop.signal);
-      }
-    }
+  #replacement(processId: string): Promise<StreamThread> {
+    const { logger } = this.#options;
+    return retry(() => this.#newThread(processId), {
+      what: 'starting a thread',
+      logger,
+      signal: this.#stop.signal,
+      timeoutMs: Number.POSITIVE_INFINITY,
+    });
   }
 
   #responseTo(failure: Error): UncaughtErrorResponse {

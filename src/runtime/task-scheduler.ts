@@ -3,7 +3,6 @@
  * known to have data, so that a backlog caught up through a repartition topic drops nothing that live processing would
  * have kept. Sub-topologies take turns.
  */
-
 import { monotonicMs } from '../monotonic.ts';
 import type { CacheBudget } from '../state/index.ts';
 import type { SubTopology, Topology } from '../topology/index.ts';

@@ -9,8 +9,6 @@ import { plainSettings, type Settings } from './world/settings.ts';
 export interface NamedScenario {
   readonly name: string;
   readonly scenario: Scenario;
-  /** The check that it fails until its defect is mended; undefined: it passes. */
-  readonly fails?: string;
 }
 
 type Parts = Partial<Omit<Scenario, 'settings'>> & { readonly settings?: Partial<Settings> };

@@ -25,6 +25,15 @@ export interface SeenRequest {
   readonly body: any;
 }
 
+/** A partition of a Fetch, a ListOffsets or an OffsetForLeaderEpoch, with what its API has of these. */
+interface AskedPartition {
+  readonly partition: number;
+  readonly currentLeaderEpoch: number;
+  readonly fetchOffset: number;
+  readonly timestamp: number;
+  readonly leaderEpoch: number;
+}
+
 const FETCH = 1;
 const LIST_OFFSETS = 2;
 const OFFSET_FOR_LEADER_EPOCH = 23;
@@ -120,7 +129,7 @@ export class ModelLeaders implements FetcherCluster {
     request.write(out);
     const body = findApi(request.apiKey)!.request.read(new FrameReader(out.copy(), 0, request.apiVersion, false)) as {
       maxWaitMs: number;
-      topics: { name: string; partitions: { partition: number }[] }[];
+      topics: { name: string; partitions: AskedPartition[] }[];
     };
     this.seen.push({ api: request.apiName, nodeId, atMs: Date.now(), body });
     await new Promise((resolve) => setTimeout(resolve, 1));
@@ -146,8 +155,7 @@ export class ModelLeaders implements FetcherCluster {
     return new Promise((_, reject) => this.#closed.push(() => reject(new KafkaConnectionError('closed'))));
   }
 
-  // biome-ignore lint/suspicious/noExplicitAny: partitions of any API's request
-  #answer(apiKey: number, nodeId: number, topic: string, asked: any): Record<string, unknown> {
+  #answer(apiKey: number, nodeId: number, topic: string, asked: AskedPartition): Record<string, unknown> {
     const { partition } = asked;
     const replica = this.replicas.get(`${topic}-${partition}`)?.get(nodeId);
     const fault = this.fault(topic, partition, nodeId);

@@ -98,16 +98,9 @@ export class ChangelogReader implements TaskRestorer {
   get hasWork(): boolean {
     for (const { busy, prepared, stores } of this.#tasks.values()) {
       if (stores === undefined) continue;
-      if (busy !== undefined) {
-        if (prepared === undefined && stores.some(hasRecords)) return true;
-        continue;
-      }
-      if (
-        prepared !== undefined ||
-        stores.length === 0 ||
-        stores.some(({ buffer, end }) => buffer.position >= end || buffer.bufferedBytes > 0)
-      )
-        return true;
+      if (prepared === undefined && stores.some(hasRecords)) return true;
+      if (busy !== undefined) continue;
+      if (prepared !== undefined || stores.length === 0 || stores.some(isOver)) return true;
     }
     return false;
   }
@@ -376,9 +369,14 @@ export class ChangelogReader implements TaskRestorer {
   }
 }
 
+/** There is nothing more to take: it has been read, or has to be planned anew. */
+function isOver({ buffer, end, broken }: Restoring): boolean {
+  return broken || buffer.position >= end;
+}
+
 /** What is buffered behind the end is not this restore's. */
-function hasRecords({ buffer, end, broken }: Restoring): boolean {
-  return !broken && buffer.bufferedBytes > 0 && buffer.position < end;
+function hasRecords(item: Restoring): boolean {
+  return !isOver(item) && item.buffer.bufferedBytes > 0;
 }
 
 /** Everything that the broker shows was read, and yet the end was not reached. */

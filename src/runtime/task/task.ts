@@ -73,8 +73,8 @@ export class Task {
   commitRequested = false;
   /** Something was processed since the last commit. */
   dirty = false;
-  /** When a commit last wrote to its database, ms since the epoch. */
-  writtenAtMs = 0;
+  /** When a commit last wrote to its database, by the monotonic clock, ms. */
+  writtenAtMs = Number.NEGATIVE_INFINITY;
   /** Head timestamp of the queue that is next; Infinity where no queue has a head. */
   headTimestamp = Number.POSITIVE_INFINITY;
   context: ProcessingContext = NO_CONTEXT;

@@ -6,8 +6,34 @@ type Callback = (...args: unknown[]) => void;
 
 /** Node sets what is longer, or no number, to 1 ms. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
+
+/** What both kinds of Node's timer objects have. */
+abstract class SimulatedTimer {
+  #ref = true;
+
+  abstract close(): void;
+
+  ref(): this {
+    this.#ref = true;
+    return this;
+  }
+
+  unref(): this {
+    this.#ref = false;
+    return this;
+  }
+
+  hasRef(): boolean {
+    return this.#ref;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
 /** What setTimeout and setInterval return. */
-export class SimulatedTimeout {
+export class SimulatedTimeout extends SimulatedTimer {
   readonly #kernel: Kernel;
   readonly #timers: SimulatedTimers;
   readonly #id: number;
@@ -17,7 +43,6 @@ export class SimulatedTimeout {
   readonly #args: readonly unknown[];
   readonly #owner: Kernel['owner'];
   #event: KernelEvent | undefined;
-  #ref = true;
 
   constructor(
     timers: SimulatedTimers,
@@ -27,6 +52,7 @@ export class SimulatedTimeout {
     args: unknown[],
     repeats: boolean,
   ) {
+    super();
     if (typeof callback !== 'function') throw new TypeError('The "callback" argument must be of type function.');
     this.#timers = timers;
     this.#kernel = kernel;
@@ -61,20 +87,6 @@ export class SimulatedTimeout {
     return this;
   }
 
-  ref(): this {
-    this.#ref = true;
-    return this;
-  }
-
-  unref(): this {
-    this.#ref = false;
-    return this;
-  }
-
-  hasRef(): boolean {
-    return this.#ref;
-  }
-
   refresh(): this {
     if (this.#closed) return this;
     this.#kernel.cancel(this.#event);
@@ -87,18 +99,14 @@ export class SimulatedTimeout {
     this.#timers.remember(this.#id, this);
     return this.#id;
   }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
 }
 
-export class SimulatedImmediate {
+export class SimulatedImmediate extends SimulatedTimer {
   readonly #kernel: Kernel;
   readonly #event: KernelEvent;
-  #ref = true;
 
   constructor(kernel: Kernel, callback: Callback, args: unknown[]) {
+    super();
     if (typeof callback !== 'function') throw new TypeError('The "callback" argument must be of type function.');
     this.#kernel = kernel;
     this.#event = kernel.schedule(TURN_US, kernel.owner, 'timer', () => callback(...args));
@@ -106,24 +114,6 @@ export class SimulatedImmediate {
 
   close(): void {
     this.#kernel.cancel(this.#event);
-  }
-
-  ref(): this {
-    this.#ref = true;
-    return this;
-  }
-
-  unref(): this {
-    this.#ref = false;
-    return this;
-  }
-
-  hasRef(): boolean {
-    return this.#ref;
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 }
 
