@@ -89,6 +89,8 @@ export class BrokerConnection {
   #isOpen = false;
   #death: KafkaError | undefined;
   #throttleMs = 0;
+  /** The correlation ids of what was sent and has no answer yet, in order. */
+  readonly #unanswered = new Set<number>();
   #onDeath: ((error: KafkaError) => void)[] = [];
 
   constructor(options: BrokerConnectionOptions) {
@@ -237,6 +239,7 @@ export class BrokerConnection {
           expectResponse: true,
           requestTimeout: null,
           sendRequest: () => {
+            this.#unanswered.add(correlationId);
             const socket = connection.socket!;
             socket.cork();
             socket.write(header.copy());
@@ -247,6 +250,7 @@ export class BrokerConnection {
           },
         });
       });
+      this.#checkOrder(correlationId);
       const reader = new WireReader(payload);
       if (request.flexible === true) reader.skipTags();
       const answer = request.read(reader);
@@ -255,6 +259,18 @@ export class BrokerConnection {
     } finally {
       watch.stop();
     }
+  }
+
+  /**
+   * A broker answers in the order of the requests, so that an answer that was passed over will not come: its request must
+   * not wait for as long as bytes of other answers come.
+   */
+  #checkOrder(correlationId: number): void {
+    const [first] = this.#unanswered;
+    this.#unanswered.delete(correlationId);
+    if (first === correlationId) return;
+    const why = 'an answer came before that of an earlier request';
+    this.#die(new KafkaConnectionError(`The connection to ${this.#options.where} is given up: ${why}.`), true);
   }
 
   /** The longest that was asked for and is not over. */

@@ -161,7 +161,7 @@ describe('of groups', () => {
     expect([second.generationId, joined.generationId]).toEqual([2, 2]);
     let hasArrived = false;
     const when = (): boolean => !(hasArrived = true);
-    kafka.inject({ api: 'SyncGroup', when, action: { kind: 'drop' } });
+    kafka.inject({ api: 'SyncGroup', when, action: { kind: 'half-open' } });
     const syncing = sync(b, joined);
     await waitFor(() => hasArrived);
     kafka.moveCoordinator({ groupId }, other);

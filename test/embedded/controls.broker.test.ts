@@ -115,7 +115,7 @@ describe('faults', () => {
     const started = Date.now();
     await client.call('ApiVersions', 0, {});
     expect(Date.now() - started).toBeGreaterThanOrEqual(140);
-    const remove = kafka.inject({ api: 'ApiVersions', times: 1, action: { kind: 'drop' } });
+    const remove = kafka.inject({ api: 'ApiVersions', times: 1, action: { kind: 'half-open' } });
     const never = client.call('ApiVersions', 0, {}).then(
       () => 'answered',
       (error: Error) => error.message,

@@ -150,7 +150,7 @@ test('what a test’s own function throws is the test’s to see, and the reques
   };
   kafka.inject({ api: 'Produce', action: { kind: 'run', run: fail } });
   expect(await one.produce(['a'])).toMatchObject({ errorCode: 0 });
-  kafka.inject({ api: 'Produce', when: fail, action: { kind: 'drop' } });
+  kafka.inject({ api: 'Produce', when: fail, action: { kind: 'half-open' } });
   expect(await one.produce(['b'])).toMatchObject({ errorCode: 0 });
   await waitFor(() => seen.length === 2);
   expect(new Set(seen)).toEqual(new Set(['a mistake in the test']));

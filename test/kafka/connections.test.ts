@@ -3,7 +3,9 @@ import { createRequire } from 'node:module';
 import { type AddressInfo, createServer } from 'node:net';
 import { Kafka } from 'kafkajs';
 import { afterEach, expect, test } from 'vitest';
+import { KafkaConnections } from '../../src/kafka/connections.ts';
 import { KafkaCluster } from '../../src/kafka/index.ts';
+import type { ApiRequest } from '../../src/kafka/requests/request.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -50,12 +52,22 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-/** A server that answers ApiVersions with these, by API key, and nothing else. */
-async function broker(versions: readonly (readonly [key: number, min: number, max: number])[]): Promise<number> {
+/** A server that answers ApiVersions with these, by API key, of other requests those that are picked, and nothing else. */
+async function broker(
+  versions: readonly (readonly [key: number, min: number, max: number])[],
+  answers: (apiKey: number) => boolean = () => false,
+): Promise<number> {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.on('data', (frame) => {
-      if (frame.readInt16BE(4) !== 18) return;
+      const apiKey = frame.readInt16BE(4);
+      if (apiKey !== 18) {
+        // Requests that went out together may come together.
+        for (let at = 0; at < frame.length; at += 4 + frame.readInt32BE(at)) {
+          if (answers(apiKey)) socket.write(Buffer.from([0, 0, 0, 4, ...frame.subarray(at + 8, at + 12)]));
+        }
+        return;
+      }
       const answer = Buffer.alloc(4 + 4 + 2 + 4 + versions.length * 6 + 4);
       answer.writeInt32BE(answer.length - 4, 0);
       answer.writeInt32BE(frame.readInt32BE(8), 4);
@@ -87,6 +99,34 @@ test('a broker that is too old for a request: an error that says so, at once', a
       /Metadata version 12 .* UNSUPPORTED_VERSION\. .* versions 0 to 7: use Kafka 3\.6 or later/,
     ),
   });
+});
+
+test('an answer that was passed over is not waited for: the connection is given up at once', async () => {
+  const answered = [true, false, true, true];
+  const port = await broker(
+    [
+      [3, 0, 12],
+      [18, 0, 2],
+    ],
+    () => answered.shift()!,
+  );
+  const connections = new KafkaConnections({ brokers: [`127.0.0.1:${port}`], requestTimeout: 3_600_000 });
+  closing.push(() => connections.close());
+  const request: ApiRequest<string> = {
+    apiKey: 3,
+    apiVersion: 1,
+    apiName: 'Metadata',
+    write: (out) => void out.int32(0),
+    read: () => 'answered',
+  };
+  expect(await connections.sendToAny(request)).toBe('answered');
+  const [passedOver, next] = [connections.sendToAny(request), connections.sendToAny(request)];
+  await expect(passedOver).rejects.toMatchObject({
+    code: 'MILLRACE_KAFKA_CONNECTION',
+    message: expect.stringContaining('an answer came before that of an earlier request'),
+  });
+  expect(await next).toBe('answered');
+  expect(await connections.sendToAny(request)).toBe('answered');
 });
 
 test('options of kafkajs that are undefined count as absent', async () => {

@@ -43,7 +43,7 @@ const counts = (streams: ReturnType<typeof newStreams>, key: string): number | u
 test('close() ends a restore that gets no further', async () => {
   const id = `app-${randomUUID()}`;
   const kafka = await prepared(id);
-  kafka.inject({ api: 'Fetch', times: Infinity, when: isChangelogFetch, action: { kind: 'drop' } });
+  kafka.inject({ api: 'Fetch', times: Infinity, when: isChangelogFetch, action: { kind: 'half-open' } });
   const streams = newStreams(kafka.brokers, counting(), { applicationId: id });
   await streams.start();
   await waitFor(async () => (await groupState(kafka, id)) === 'Stable');

@@ -103,7 +103,7 @@ export const namedScenarios: readonly NamedScenario[] = [
     scenario: scenario({
       activeMs: 30_000,
       faults: [
-        at(8_000, 'lose-answer', { api: 'SyncGroup', kind: 'drop', times: 1, after: 0 }),
+        at(8_000, 'lose-answer', { api: 'SyncGroup', kind: 'half-open', times: 1, after: 0 }),
         at(9_000, 'kill', { member: 1 }),
         at(24_000, 'close', { member: 1, ms: 0, againMs: -1 }),
       ],

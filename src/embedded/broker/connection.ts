@@ -149,7 +149,6 @@ export class Connection {
     const { clientId, version } = head;
     const node = this.#node;
     const fault = this.#metFault(api, request, { clientId, version, node });
-    if (fault?.kind === 'drop') return;
     if (fault?.kind === 'disconnect') return this.close();
     if (fault?.kind === 'half-open' && fault.handled !== true) return this.#fallSilent();
     if (fault?.kind === 'delay-request') await this.#pause(fault.ms);

@@ -5,8 +5,6 @@ export type FaultAction =
   | { readonly kind: 'delay'; readonly ms: number }
   /** Does what is asked late; what else comes over the connection waits behind it. */
   | { readonly kind: 'delay-request'; readonly ms: number }
-  /** Does nothing and answers nothing, ever. */
-  | { readonly kind: 'drop' }
   /** Does nothing and answers with this error of the protocol. */
   | { readonly kind: 'error'; readonly code: number }
   /** Does what is asked, and closes the connection instead of answering. */

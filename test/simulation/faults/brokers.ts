@@ -144,12 +144,12 @@ const loseAnswer: FaultKind = {
   mayStop: MAY_FAIL_TO_START,
   plan: (random) => ({
     api: random.pick(APIS),
-    kind: random.pick(['lose-response', 'lose-response', 'disconnect', 'drop']),
+    kind: random.pick(['lose-response', 'lose-response', 'disconnect', 'half-open']),
     times: random.pick([1, 1, 3]),
     after: random.pick([0, 0, 2]),
   }),
   apply(world, { api, kind, times, after }) {
-    const action = { kind: kind as 'lose-response' | 'disconnect' | 'drop' };
+    const action = { kind: kind as 'lose-response' | 'disconnect' | 'half-open' };
     world.cluster.inject({ api: String(api), times: Number(times), after: Number(after), action });
   },
 };
