@@ -37,7 +37,7 @@ export async function createTopics(cluster: KafkaCluster, topics: readonly NewTo
     }
     open = open.filter((t) => again.has(t.topic));
     if (open.length === 0) break;
-    await backoff.wait();
+    await backoff.wait(cluster.closed);
     await cluster.refresh([]);
   }
   await waitForTopics(
@@ -65,7 +65,7 @@ async function waitForTopics(cluster: KafkaCluster, topics: readonly string[], d
         },
       );
     }
-    await backoff.wait();
+    await backoff.wait(cluster.closed);
   }
 }
 

@@ -3,7 +3,7 @@
  * role (group, produce, fetch, admin) has one of its own, so that a parked request of one never holds another up.
  */
 import type { KafkaConfig } from 'kafkajs';
-import { Backoff } from '../backoff.ts';
+import { abortController, Backoff } from '../backoff.ts';
 import { type Logger, silentLogger } from '../logger.ts';
 import { monotonicMs } from '../monotonic.ts';
 import { KafkaConnections } from './connections.ts';
@@ -27,7 +27,7 @@ export class KafkaCluster {
   readonly #known = new Map<string, TopicMetadata>();
   #controllerId = -1;
   #metadataVersion = 0;
-  #closed = false;
+  readonly #close = abortController();
   #refreshing: Promise<void> = Promise.resolve();
   #next: { topics: Set<string> | null; readonly done: Promise<void> } | undefined;
   readonly #coordinators = new Map<string, number>();
@@ -35,6 +35,11 @@ export class KafkaCluster {
   constructor({ kafka, logger = silentLogger }: ClusterOptions) {
     this.connections = new KafkaConnections(kafka);
     this.logger = logger;
+  }
+
+  /** Aborts with `close`: ends the waits between tries. */
+  get closed(): AbortSignal {
+    return this.#close.signal;
   }
 
   /**
@@ -50,9 +55,9 @@ export class KafkaCluster {
         return;
       } catch (error) {
         const refused = !(error instanceof KafkaError) || !error.retriable || error instanceof KafkaAuthenticationError;
-        if (refused || this.#closed || monotonicMs() >= deadline) throw error;
+        if (refused || this.closed.aborted || monotonicMs() >= deadline) throw error;
         this.logger.debug({ code: error.code }, error.message);
-        await backoff.wait();
+        await backoff.wait(this.closed);
       }
     }
   }
@@ -182,7 +187,7 @@ export class KafkaCluster {
   }
 
   close(): Promise<void> {
-    this.#closed = true;
+    this.#close.abort();
     return this.connections.close();
   }
 }

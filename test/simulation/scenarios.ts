@@ -278,6 +278,17 @@ export const namedScenarios: readonly NamedScenario[] = [
     }),
   },
   {
+    name: 'close() between two tries to connect leaves no timer behind',
+    scenario: scenario({
+      activeMs: 30_000,
+      faults: [
+        at(4_000, 'broker-away', { how: 'stop', ms: 20_000, refuses: 'SyncGroup', code: 14, times: 1 }),
+        at(5_000, 'kill', { member: 1 }),
+        at(8_650, 'close', { member: 1, ms: 0, againMs: -1 }),
+      ],
+    }),
+  },
+  {
     name: 'a partition without a leader does not stop the others',
     scenario: scenario({
       partitions: 3,
