@@ -33,8 +33,9 @@ export class Backoff {
     return base * (0.8 + Math.random() * 0.4);
   }
 
-  wait(...signals: readonly (AbortSignal | undefined)[]): Promise<void> {
-    return delay(this.nextMs(), ...signals);
+  /** @param signal ends the wait: whoever tries again can be closed meanwhile */
+  wait(signal: AbortSignal | undefined, ...others: readonly AbortSignal[]): Promise<void> {
+    return delay(this.nextMs(), signal, ...others);
   }
 }
 
