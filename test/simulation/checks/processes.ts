@@ -3,10 +3,16 @@ import { faultKinds } from '../faults/index.ts';
 import type { World } from '../world/world.ts';
 import type { Check } from './check.ts';
 
+/** What a thread may end with while it starts; one that was replaced starts again, and its handler is told. */
+const ENDS_A_START = ['MILLRACE_RUNTIME_TOPIC_MISSING', 'MILLRACE_KAFKA_PROTOCOL'];
+
 export const stops: Check = {
   name: 'needless-stop',
   atRest(world) {
     const allowed = new Set(world.scenario.faults.flatMap(({ kind }) => faultKinds[kind]!.mayStop ?? []));
+    if (world.scenario.settings.onUncaught === 'replace-thread') {
+      for (const code of ENDS_A_START) if (allowed.has(`start ${code}`)) allowed.add(`handler ${code}`);
+    }
     for (const { machine, told } of world.members)
       for (const { process, how, code, message } of told)
         if (!allowed.has(`${how} ${code}`))
