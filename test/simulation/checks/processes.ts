@@ -3,20 +3,23 @@ import { faultKinds } from '../faults/index.ts';
 import type { World } from '../world/world.ts';
 import type { Check } from './check.ts';
 
-/** What a thread may end with while it starts; one that was replaced starts again, and its handler is told. */
+/** What a start may end with where a fault says so; the handler is told where a thread that replaces another starts. */
 const ENDS_A_START = ['MILLRACE_RUNTIME_TOPIC_MISSING', 'MILLRACE_KAFKA_PROTOCOL'];
 
 export const stops: Check = {
   name: 'needless-stop',
   atRest(world) {
     const allowed = new Set(world.scenario.faults.flatMap(({ kind }) => faultKinds[kind]!.mayStop ?? []));
-    if (world.scenario.settings.onUncaught === 'replace-thread') {
-      for (const code of ENDS_A_START) if (allowed.has(`start ${code}`)) allowed.add(`handler ${code}`);
-    }
-    for (const { machine, told } of world.members)
-      for (const { process, how, code, message } of told)
-        if (!allowed.has(`${how} ${code}`))
+    for (const { machine, told } of world.members) {
+      const replaced = new Set<string>();
+      for (const { process, how, code, message } of told) {
+        const maySoEnd = allowed.has(`${how} ${code}`);
+        const startedAgain = replaced.has(process) && ENDS_A_START.includes(code) && allowed.has(`start ${code}`);
+        if (!maySoEnd && !startedAgain)
           world.fail('needless-stop', `${process} on ${machine} stopped (${how}): ${code} ${message}`);
+        if (how === 'handler') replaced.add(process);
+      }
+    }
   },
 };
 
