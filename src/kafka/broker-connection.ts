@@ -268,9 +268,7 @@ export class BrokerConnection {
   #checkOrder(correlationId: number): void {
     const [first] = this.#unanswered;
     this.#unanswered.delete(correlationId);
-    if (first === correlationId) return;
-    const why = 'an answer came before that of an earlier request';
-    this.#die(new KafkaConnectionError(`The connection to ${this.#options.where} is given up: ${why}.`), true);
+    if (first !== correlationId) this.reset('an answer came before that of an earlier request');
   }
 
   /** The longest that was asked for and is not over. */

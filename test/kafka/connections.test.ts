@@ -5,7 +5,7 @@ import { Kafka } from 'kafkajs';
 import { afterEach, expect, test } from 'vitest';
 import { KafkaConnections } from '../../src/kafka/connections.ts';
 import { KafkaCluster } from '../../src/kafka/index.ts';
-import type { ApiRequest } from '../../src/kafka/requests/request.ts';
+import { metadataRequest } from '../support/metadata-request.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -52,19 +52,18 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-/** A server that answers ApiVersions with these, by API key, of other requests those that are picked, and nothing else. */
+/** A server that answers ApiVersions with these, by API key, and of the other requests those that are picked. */
 async function broker(
   versions: readonly (readonly [key: number, min: number, max: number])[],
-  answers: (apiKey: number) => boolean = () => false,
+  answersNext: () => boolean = () => false,
 ): Promise<number> {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.on('data', (frame) => {
-      const apiKey = frame.readInt16BE(4);
-      if (apiKey !== 18) {
+      if (frame.readInt16BE(4) !== 18) {
         // Requests that went out together may come together.
         for (let at = 0; at < frame.length; at += 4 + frame.readInt32BE(at)) {
-          if (answers(apiKey)) socket.write(Buffer.from([0, 0, 0, 4, ...frame.subarray(at + 8, at + 12)]));
+          if (answersNext()) socket.write(Buffer.from([0, 0, 0, 4, ...frame.subarray(at + 8, at + 12)]));
         }
         return;
       }
@@ -112,21 +111,15 @@ test('an answer that was passed over is not waited for: the connection is given 
   );
   const connections = new KafkaConnections({ brokers: [`127.0.0.1:${port}`], requestTimeout: 3_600_000 });
   closing.push(() => connections.close());
-  const request: ApiRequest<string> = {
-    apiKey: 3,
-    apiVersion: 1,
-    apiName: 'Metadata',
-    write: (out) => void out.int32(0),
-    read: () => 'answered',
-  };
-  expect(await connections.sendToAny(request)).toBe('answered');
-  const [passedOver, next] = [connections.sendToAny(request), connections.sendToAny(request)];
+  const send = (): Promise<string> => connections.sendToAny(metadataRequest());
+  expect(await send()).toBe('answered');
+  const [passedOver, next] = [send(), send()];
   await expect(passedOver).rejects.toMatchObject({
     code: 'MILLRACE_KAFKA_CONNECTION',
     message: expect.stringContaining('an answer came before that of an earlier request'),
   });
   expect(await next).toBe('answered');
-  expect(await connections.sendToAny(request)).toBe('answered');
+  expect(await send()).toBe('answered');
 });
 
 test('options of kafkajs that are undefined count as absent', async () => {

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
 import { Fetcher, GroupMember, KafkaCluster, Producer } from '../../src/kafka/index.ts';
-import type { ApiRequest } from '../../src/kafka/requests/request.ts';
+import { metadataRequest } from '../support/metadata-request.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { newTopics } from '../support/topics.ts';
 import { waitFor } from '../support/wait.ts';
@@ -82,23 +82,23 @@ test('every request that waits on the connection fails with the first that times
   const cluster = newCluster();
   await cluster.connect();
   const nodeId = cluster.connections.nodeIds[0]!;
-  await cluster.send(nodeId, metadata(undefined));
+  await cluster.send(nodeId, metadataRequest());
   proxy.goDark();
   const outcomes = await Promise.allSettled(
-    [3_600_000, undefined, 3_600_000].map((timeoutMs) => cluster.send(nodeId, metadata(timeoutMs))),
+    [3_600_000, undefined, 3_600_000].map((timeoutMs) => cluster.send(nodeId, metadataRequest(timeoutMs))),
   );
   const reasons = outcomes.map((o) => (o.status === 'rejected' ? String(o.reason) : 'answered'));
   expect(new Set(reasons).size).toBe(1);
   expect(reasons[0]).toMatch(/No answer from the broker .*Metadata, 300 ms\); the connection is given up/);
-  expect(await cluster.send(nodeId, metadata(undefined))).toBe('answered');
+  expect(await cluster.send(nodeId, metadataRequest())).toBe('answered');
 });
 
 test('an answer that came while user code held the thread up is not late', async () => {
   const cluster = newCluster();
   await cluster.connect();
   const nodeId = cluster.connections.nodeIds[0]!;
-  await cluster.send(nodeId, metadata(undefined));
-  const answer = cluster.send(nodeId, metadata(undefined));
+  await cluster.send(nodeId, metadataRequest());
+  const answer = cluster.send(nodeId, metadataRequest());
   // It goes out before.
   await new Promise((resolve) => setImmediate(resolve));
   for (const until = Date.now() + 1_000; Date.now() < until; );
@@ -108,19 +108,8 @@ test('an answer that came while user code held the thread up is not late', async
 test('a time-out longer than a timer can be set for is none', async () => {
   const cluster = newCluster();
   await cluster.connect();
-  expect(await cluster.send(cluster.connections.nodeIds[0]!, metadata(2 ** 31 + 10_000))).toBe('answered');
+  expect(await cluster.send(cluster.connections.nodeIds[0]!, metadataRequest(2 ** 31 + 10_000))).toBe('answered');
 });
-
-function metadata(timeoutMs: number | undefined): ApiRequest<string> {
-  return {
-    apiKey: 3,
-    apiVersion: 1,
-    apiName: 'Metadata',
-    ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    write: (out) => void out.int32(0),
-    read: () => 'answered',
-  };
-}
 
 test('a broker that accepts connections and says nothing is given up as well', async () => {
   const cluster = newCluster();
