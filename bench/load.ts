@@ -1,9 +1,9 @@
 /** What the benchmark reads: topics of Avro metrics, loaded once per run by our own producer. */
 
-import { metricSchema } from '../src/apps/schemas/metric.ts';
 import { ByteWriter } from '../src/bytes.ts';
 import { avro, SchemaRegistry } from '../src/index.ts';
 import { type CompressionType, createTopics, KafkaCluster, Producer } from '../src/kafka/index.ts';
+import { metricSchema } from '../src/schemas/metric.ts';
 
 export interface Load {
   readonly topic: string;

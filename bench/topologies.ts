@@ -1,8 +1,6 @@
 /** The aggregation of src/apps over a topic of the benchmark's: by the key as it comes, and by the value's fields. */
 import { finiteOnly } from '../src/apps/aggregation-topology.ts';
 import { MetricAggregate, metricAggregate } from '../src/apps/metric-aggregate.ts';
-import { aggregatedMetricSchema } from '../src/apps/schemas/aggregated-metric.ts';
-import { metricSchema } from '../src/apps/schemas/metric.ts';
 import {
   avro,
   avroFields,
@@ -14,6 +12,8 @@ import {
   TimeWindows,
   type Topology,
 } from '../src/index.ts';
+import { aggregatedMetricSchema } from '../src/schemas/aggregated-metric.ts';
+import { metricSchema } from '../src/schemas/metric.ts';
 
 export function aggregationByKey(registry: SchemaRegistry, topic: string, caching: boolean): Topology {
   const metric = avroFields(registry, metricSchema, 'timestamp', 'value');

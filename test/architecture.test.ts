@@ -15,8 +15,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   runtime: ['topology', 'state', 'serdes', 'kafka'],
   testing: ['topology', 'state', 'serdes', 'runtime'],
   embedded: ['kafka', 'serdes'],
-  apps: ['index.ts', 'embedded'],
-  ops: ['index.ts', 'kafka'],
+  schemas: [],
+  apps: ['index.ts', 'embedded', 'schemas'],
+  ops: ['index.ts', 'kafka', 'schemas'],
 };
 
 const LEAVES = ['errors.ts', 'logger.ts', 'bytes.ts', 'byte-views.ts', 'headers.ts', 'backoff.ts', 'monotonic.ts'];

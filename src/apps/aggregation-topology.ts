@@ -11,9 +11,9 @@ import {
   TimeWindows,
   type Topology,
 } from '../index.ts';
+import { aggregatedMetricSchema } from '../schemas/aggregated-metric.ts';
+import { metricSchema } from '../schemas/metric.ts';
 import { MetricAggregate, metricAggregate } from './metric-aggregate.ts';
-import { aggregatedMetricSchema } from './schemas/aggregated-metric.ts';
-import { metricSchema } from './schemas/metric.ts';
 
 export interface AggregationOptions {
   readonly registry: SchemaRegistry;

@@ -2,9 +2,9 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AvroType, Serde } from '../index.ts';
+import type { metricSchema } from '../schemas/metric.ts';
 import { encode } from './encode.ts';
 import { HostReadings } from './host-readings.ts';
-import type { metricSchema } from './schemas/metric.ts';
 
 export type Metric = AvroType<typeof metricSchema>;
 

@@ -8,11 +8,11 @@ import { Command } from 'commander';
 import { Kafka, logLevel, type Producer } from 'kafkajs';
 import { messageOf } from '../errors.ts';
 import { avro, SchemaRegistry } from '../index.ts';
+import { metricSchema } from '../schemas/metric.ts';
 import { parseSeries, shiftToEnd } from './csv-series.ts';
 import { ConfigurationError, createLogger, kafkaConfig, registryOptions } from './environment.ts';
 import { type Metric, metricMessages, type SendMetrics, writeHostMetrics } from './host-metrics-writer.ts';
 import { onStopSignal, runProgram } from './program.ts';
-import { metricSchema } from './schemas/metric.ts';
 
 const TOPIC = 'metrics';
 const REPLAY_BATCH = 1000;

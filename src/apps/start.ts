@@ -5,14 +5,14 @@
 import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
 import { avro, KafkaStreams, minutes, SchemaRegistry, type Serde, SerdeError } from '../index.ts';
+import { aggregatedMetricSchema } from '../schemas/aggregated-metric.ts';
+import { metricSchema } from '../schemas/metric.ts';
 import { aggregationTopology } from './aggregation-topology.ts';
 import { createLogger } from './environment.ts';
 import { type Metric, metricMessages, type SendMetrics, writeHostMetrics } from './host-metrics-writer.ts';
 import { type LocalStack, startLocalStack } from './local-stack.ts';
 import type { AggregatedMetric } from './metric-aggregate.ts';
 import { fail, onStopSignal, runProgram } from './program.ts';
-import { aggregatedMetricSchema } from './schemas/aggregated-metric.ts';
-import { metricSchema } from './schemas/metric.ts';
 import { WindowTable, windowLine } from './window-table.ts';
 
 const REDRAW_MS = 1_000;

@@ -27,6 +27,6 @@ export function generateSchemas(from: string, to: string): string[] {
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const [from = 'schemas', to = 'src/apps/schemas'] = process.argv.slice(2);
+  const [from = 'schemas', to = 'src/schemas'] = process.argv.slice(2);
   for (const file of generateSchemas(from, to)) process.stdout.write(`${file}\n`);
 }

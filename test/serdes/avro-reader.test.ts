@@ -1,7 +1,7 @@
 import avsc from 'avsc';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { metricSchema } from '../../src/apps/schemas/metric.ts';
+import { metricSchema } from '../../src/schemas/metric.ts';
 import { type AvroReader, compileAvroReader } from '../../src/serdes/avro-reader.ts';
 import { parseSchema } from '../../src/serdes/avro-schema.ts';
 import { DeserializationError } from '../../src/serdes/index.ts';

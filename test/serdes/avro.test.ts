@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { metricSchema } from '../../src/apps/schemas/metric.ts';
 import { ByteWriter } from '../../src/bytes.ts';
+import { metricSchema } from '../../src/schemas/metric.ts';
 import {
   avro,
   avroFields,

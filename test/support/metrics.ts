@@ -1,8 +1,8 @@
 /** Metric records as other programs write them, and what the aggregation must make of them, computed independently. */
 import avsc from 'avsc';
 import { expect } from 'vitest';
-import { aggregatedMetricSchema } from '../../src/apps/schemas/aggregated-metric.ts';
-import { metricSchema } from '../../src/apps/schemas/metric.ts';
+import { aggregatedMetricSchema } from '../../src/schemas/aggregated-metric.ts';
+import { metricSchema } from '../../src/schemas/metric.ts';
 
 export interface Metric {
   timestamp: number;

@@ -1,6 +1,5 @@
 /** Types flow through a topology without annotations: checked by `npm run typecheck`, never run. */
 
-import { metricSchema } from '../../src/apps/schemas/metric.ts';
 import {
   avro,
   avroFields,
@@ -18,6 +17,7 @@ import {
   TimeWindows,
   type Windowed,
 } from '../../src/index.ts';
+import { metricSchema } from '../../src/schemas/metric.ts';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function is<T extends true>(): T | undefined {
