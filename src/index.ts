@@ -1,11 +1,13 @@
 /** millrace: Kafka Streams for TypeScript. */
 
+export { AttemptTimeoutError, type RetryPolicy } from './attempts.ts';
 export { ByteWriter } from './bytes.ts';
 export * from './dsl/index.ts';
 export { MillraceError } from './errors.ts';
 export type { Header } from './headers.ts';
 export { KafkaError } from './kafka/index.ts';
 export type { Logger } from './logger.ts';
+export { AsynchronousError } from './processors/index.ts';
 export * from './runtime/index.ts';
 export {
   type AvroSchema,
@@ -44,7 +46,15 @@ export {
   windowStore,
 } from './state/index.ts';
 export {
+  type BatchContext,
+  BatchFencedError,
+  type BatchHandler,
+  type BatchPosition,
+  type BatchRecord,
+  type CallContext,
   type Cancellable,
+  type ExternalPositions,
+  type InputPartition,
   type NullFor,
   type OffsetReset,
   type Processor,

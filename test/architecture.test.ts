@@ -13,14 +13,23 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   processors: ['topology', 'state', 'serdes'],
   dsl: ['processors', 'topology', 'state', 'serdes'],
   runtime: ['topology', 'state', 'serdes', 'kafka'],
-  testing: ['topology', 'state', 'serdes', 'runtime'],
+  testing: ['topology', 'state', 'serdes', 'runtime', 'kafka'],
   embedded: ['kafka', 'serdes'],
   schemas: [],
   apps: ['index.ts', 'embedded', 'schemas'],
   ops: ['index.ts', 'kafka', 'schemas'],
 };
 
-const LEAVES = ['errors.ts', 'logger.ts', 'bytes.ts', 'byte-views.ts', 'headers.ts', 'backoff.ts', 'monotonic.ts'];
+const LEAVES = [
+  'attempts.ts',
+  'errors.ts',
+  'logger.ts',
+  'bytes.ts',
+  'byte-views.ts',
+  'headers.ts',
+  'backoff.ts',
+  'monotonic.ts',
+];
 
 const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
 

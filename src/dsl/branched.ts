@@ -1,5 +1,6 @@
 /** `split()`: branches by predicate, in order. Mirrors `BranchedKStream`. */
 import { BranchProcessor, PassThroughProcessor } from '../processors/index.ts';
+import { type ErrorOptions, errorPolicyOf } from './error-options.ts';
 import type { GraphNode } from './graph.ts';
 import { KStream, type StreamOrigin } from './kstream.ts';
 import { checkName, Prefix } from './names.ts';
@@ -18,10 +19,11 @@ export class BranchedKStream<K, V> {
   readonly #streams = new Map<string, KStream<K, V>>();
 
   /** Not for users: `KStream.split()`. */
-  constructor(origin: StreamOrigin, name: string | undefined) {
+  constructor(origin: StreamOrigin, options: NamedOptions & ErrorOptions) {
     this.#origin = origin;
     const { node } = origin;
-    const splitter = node.graph.nameOr(name, Prefix.BRANCH);
+    const splitter = node.graph.nameOr(options.name, Prefix.BRANCH);
+    const errorPolicy = errorPolicyOf(options, splitter);
     const branches = this.#branches;
     this.#splitter = node.graph.add(splitter, [node], (topology, parents) => {
       const pure = branches.every((branch) => branch.pure);
@@ -31,6 +33,7 @@ export class BranchedKStream<K, V> {
         supplier: () => new BranchProcessor(branches),
         stores: [],
         pure,
+        errorPolicy,
       });
     });
   }

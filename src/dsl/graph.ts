@@ -161,6 +161,7 @@ function checkSame(known: StreamSource, source: StreamSource): void {
     known.value !== source.value && 'the value serde',
     known.timestamp !== source.timestamp && 'the timestamp extractor',
     known.offsetReset !== source.offsetReset && 'the offset reset policy',
+    JSON.stringify(known.errorPolicy) !== JSON.stringify(source.errorPolicy) && 'what is done about errors',
   ].filter((difference) => difference !== false);
   if (differs.length === 0) return;
   const { topics } = source;

@@ -14,18 +14,30 @@ import {
   SelectKeyProcessor,
 } from '../processors/index.ts';
 import type { AnyStoreDescription } from '../state/index.ts';
-import type { AnyProcessor, AnySerde, NullFor, Processor, Sync, TopicNameExtractor } from '../topology/index.ts';
+import type {
+  AnyProcessor,
+  AnySerde,
+  BatchHandler,
+  CallContext,
+  NullFor,
+  Processor,
+  ProcessorNode,
+  Sync,
+  TopicNameExtractor,
+} from '../topology/index.ts';
+import { type ForEachBatchOptions, forEachBatchNode, type MapAsyncOptions, mapAsyncNode } from './asynchronous.ts';
 import { BranchedKStream } from './branched.ts';
+import { type ErrorOptions, errorPolicyOf } from './error-options.ts';
 import { fixedKey } from './fixed-key.ts';
 import type { GraphNode } from './graph.ts';
 import { GroupedAggregates } from './grouped-aggregates.ts';
 import { KGroupedStream } from './grouped-stream.ts';
-import { checkName, Prefix } from './names.ts';
+import { checkName, Prefix, STORE_SUFFIX } from './names.ts';
 import type {
-  FunctionOptions,
   GroupedOptions,
   NamedOptions,
   Narrows,
+  OperatorOptions,
   ProducedOptions,
   RepartitionedOptions,
 } from './options.ts';
@@ -49,7 +61,7 @@ export interface StreamOrigin {
 }
 
 /** Processors with the stores they use; stores not yet known to the builder are added. */
-export interface ProcessOptions extends NamedOptions {
+export interface ProcessOptions extends NamedOptions, ErrorOptions {
   readonly stores?: readonly AnyStoreDescription[];
 }
 
@@ -64,21 +76,21 @@ export class KStream<K, V> {
   }
 
   /** Keeps the records for which the predicate holds. */
-  filter<V2 extends V>(predicate: (key: K, value: V) => value is V2 & V, options?: FunctionOptions): KStream<K, V2>;
-  filter(predicate: (key: K, value: V) => boolean, options?: FunctionOptions): KStream<K, V>;
-  filter(predicate: (key: K, value: V) => boolean, options: FunctionOptions = {}): KStream<K, V> {
+  filter<V2 extends V>(predicate: (key: K, value: V) => value is V2 & V, options?: OperatorOptions): KStream<K, V2>;
+  filter(predicate: (key: K, value: V) => boolean, options?: OperatorOptions): KStream<K, V>;
+  filter(predicate: (key: K, value: V) => boolean, options: OperatorOptions = {}): KStream<K, V> {
     return this.#then(Prefix.FILTER, options, () => new FilterProcessor(predicate, true));
   }
 
   /** Keeps the records for which the predicate does not hold. */
-  filterNot(predicate: (key: K, value: V) => boolean, options: FunctionOptions = {}): KStream<K, V> {
+  filterNot(predicate: (key: K, value: V) => boolean, options: OperatorOptions = {}): KStream<K, V> {
     return this.#then(Prefix.FILTER, options, () => new FilterProcessor(predicate, false));
   }
 
   /** A new key and value for each record. Grouping afterwards goes through a repartition topic. */
   map<K2, V2>(
     mapper: (key: K, value: V) => readonly [K2 & Sync<K2>, V2 & Sync<V2>],
-    options: FunctionOptions = {},
+    options: OperatorOptions = {},
   ): KStream<NullFor<K2>, NullFor<V2>> {
     return this.#then(Prefix.MAP, options, () => new MapProcessor(mapper), {
       ...NEW_KEY,
@@ -86,14 +98,14 @@ export class KStream<K, V> {
     });
   }
 
-  mapValues<V2>(mapper: (value: V, key: K) => V2 & Sync<V2>, options: FunctionOptions = {}): KStream<K, NullFor<V2>> {
+  mapValues<V2>(mapper: (value: V, key: K) => V2 & Sync<V2>, options: OperatorOptions = {}): KStream<K, NullFor<V2>> {
     return this.#then(Prefix.MAPVALUES, options, () => new MapValuesProcessor(mapper), this.#newValue(options));
   }
 
   /** Any number of records for each. Grouping afterwards goes through a repartition topic. */
   flatMap<K2, V2>(
     mapper: (key: K, value: V) => Iterable<readonly [K2 & Sync<K2>, V2 & Sync<V2>]>,
-    options: FunctionOptions = {},
+    options: OperatorOptions = {},
   ): KStream<NullFor<K2>, NullFor<V2>> {
     return this.#then(Prefix.FLATMAP, options, () => new FlatMapProcessor(mapper), {
       ...NEW_KEY,
@@ -103,23 +115,23 @@ export class KStream<K, V> {
 
   flatMapValues<V2>(
     mapper: (value: V, key: K) => Iterable<V2 & Sync<V2>>,
-    options: FunctionOptions = {},
+    options: OperatorOptions = {},
   ): KStream<K, NullFor<V2>> {
     return this.#then(Prefix.FLATMAPVALUES, options, () => new FlatMapValuesProcessor(mapper), this.#newValue(options));
   }
 
   /** A new key for each record. Grouping afterwards goes through a repartition topic. */
-  selectKey<K2>(selector: (key: K, value: V) => K2 & Sync<K2>, options: FunctionOptions = {}): KStream<NullFor<K2>, V> {
+  selectKey<K2>(selector: (key: K, value: V) => K2 & Sync<K2>, options: OperatorOptions = {}): KStream<NullFor<K2>, V> {
     return this.#then(Prefix.KEY_SELECT, options, () => new SelectKeyProcessor(selector), NEW_KEY);
   }
 
   /** Calls an action with each record and hands it on. Values are not to be changed. */
-  peek<R>(action: (key: K, value: V) => R & Sync<R>, options: FunctionOptions = {}): KStream<K, V> {
+  peek<R>(action: (key: K, value: V) => R & Sync<R>, options: OperatorOptions = {}): KStream<K, V> {
     return this.#then(Prefix.PEEK, options, () => new PeekProcessor(action, true));
   }
 
   /** Calls an action with each record: the stream's end. */
-  forEach<R>(action: (key: K, value: V) => R & Sync<R>, options: FunctionOptions = {}): void {
+  forEach<R>(action: (key: K, value: V) => R & Sync<R>, options: OperatorOptions = {}): void {
     this.#then(Prefix.FOREACH, options, () => new PeekProcessor(action, false));
   }
 
@@ -145,9 +157,9 @@ export class KStream<K, V> {
   }
 
   /** Routes each record to the first branch whose predicate holds. */
-  split(options: NamedOptions = {}): BranchedKStream<K, V> {
+  split(options: NamedOptions & ErrorOptions = {}): BranchedKStream<K, V> {
     checkName(options.name);
-    return new BranchedKStream(this.#origin, options.name);
+    return new BranchedKStream(this.#origin, options);
   }
 
   /**
@@ -169,12 +181,13 @@ export class KStream<K, V> {
    */
   groupBy<K2, V2 = V>(
     selector: (key: K, value: V) => K2 & Sync<K2>,
-    options: GroupedOptions<K2, V2> & Narrows<V, V2>,
+    options: GroupedOptions<K2, V2> & ErrorOptions & Narrows<V, V2>,
   ): KGroupedStream<NonNullable<K2>, V2> {
     const { name: given, key, value, pure } = options;
     checkName(given);
     const name = this.#origin.node.graph.nameOr(given, Prefix.KEY_SELECT);
-    const node = this.#add({ name, supplier: () => new SelectKeyProcessor(selector), pure });
+    const errorPolicy = errorPolicyOf(options, name);
+    const node = this.#add({ name, supplier: () => new SelectKeyProcessor(selector), pure, errorPolicy });
     return new KGroupedStream(new GroupedAggregates({ ...this.#origin, node, key, value, keyChanged: true }, given));
   }
 
@@ -184,6 +197,39 @@ export class KStream<K, V> {
     const key = options?.key ?? this.#origin.key;
     const value = options?.value ?? this.#origin.value;
     return new KGroupedStream(new GroupedAggregates({ ...this.#origin, key, value }, options?.name));
+  }
+
+  /**
+   * Calls an asynchronous function with each record; its results go on as records, in the task's later turns. Grouping
+   * afterwards goes through a repartition topic. Records that wait for their results are state: no commit waits for a
+   * call, and one that was under way when a process died is called for again. Nothing is lost; a call may be repeated.
+   * @throws TopologyError MILLRACE_TOPOLOGY_SERDE_MISSING, MILLRACE_TOPOLOGY_INVALID_OPTION
+   */
+  mapAsync<K2, V2>(
+    fn: (key: K, value: V, context: CallContext) => PromiseLike<readonly [K2, V2]>,
+    options: MapAsyncOptions<K, V, NoInfer<K2>, NoInfer<V2>> = {},
+  ): KStream<NullFor<K2>, NullFor<V2>> {
+    const { node: parent, key, value } = this.#origin;
+    const { graph } = parent;
+    checkName(options.name);
+    const name = graph.nameOr(options.name, Prefix.MAPASYNC);
+    const storeName =
+      options.name === undefined ? graph.nextName(`${Prefix.MAPASYNC}${STORE_SUFFIX}`) : `${name}-pending`;
+    const { store, ...settings } = mapAsyncNode(name, storeName, fn, options, { key, value });
+    graph.store(store);
+    const node = this.#add({ name, stores: [store.name], ...settings });
+    return new KStream({ ...this.#origin, ...NEW_KEY, ...this.#newValue(), node });
+  }
+
+  /**
+   * Hands records in batches to an asynchronous function: the stream's end. Positions are committed when its promise has
+   * resolved, and a batch that fails is tried again as a whole: each record is handled at least once.
+   * @throws TopologyError MILLRACE_TOPOLOGY_INVALID_OPTION
+   */
+  forEachBatch(handler: BatchHandler<K, V>, options: ForEachBatchOptions = {}): void {
+    checkName(options.name);
+    const name = this.#origin.node.graph.nameOr(options.name, Prefix.FOREACHBATCH);
+    this.#add({ name, ...forEachBatchNode(name, handler, options) });
   }
 
   /** A processor of the user's, a new instance for each task. It may change the key. */
@@ -203,8 +249,9 @@ export class KStream<K, V> {
     checkName(options.name);
     const name = node.graph.nameOr(options.name, Prefix.SINK);
     const partitioner = partitionerOf(partition, name);
+    const errorPolicy = errorPolicyOf(options, name);
     node.graph.add(name, [node], (topology, parents) => {
-      topology.addSink({ name, parents, topic: topicOf(topic, name), key, value, partitioner, pure });
+      topology.addSink({ name, parents, topic: topicOf(topic, name), key, value, partitioner, pure, errorPolicy });
     });
   }
 
@@ -214,7 +261,7 @@ export class KStream<K, V> {
   }
 
   /** What a function of the user's that hands values on leaves of what was known. */
-  #newValue({ pure = false }: FunctionOptions = {}): Pick<StreamOrigin, 'value' | 'untouched'> {
+  #newValue({ pure = false }: OperatorOptions = {}): Pick<StreamOrigin, 'value' | 'untouched'> {
     return { value: undefined, untouched: pure && this.#origin.untouched };
   }
 
@@ -222,7 +269,7 @@ export class KStream<K, V> {
   #process<KIn, VIn, K2, V2>(
     prefix: string,
     supplier: () => Processor<KIn, VIn, K2, V2>,
-    { name: given, stores: descriptions = [] }: ProcessOptions,
+    { name: given, stores: descriptions = [], ...errors }: ProcessOptions,
     change: Partial<StreamOrigin>,
     wrap: (processor: AnyProcessor) => AnyProcessor = (processor) => processor,
   ): KStream<K2, V2> {
@@ -231,27 +278,24 @@ export class KStream<K, V> {
     for (const store of descriptions) graph.store(store);
     const name = given ?? graph.nextName(prefix);
     const stores = descriptions.map((store) => store.name);
-    const node = this.#add({ name, supplier: () => wrap(userProcessor(supplier(), name)), stores });
+    const errorPolicy = errorPolicyOf(errors, name);
+    const node = this.#add({ name, supplier: () => wrap(userProcessor(supplier(), name)), stores, errorPolicy });
     return new KStream({ ...this.#origin, ...change, node });
   }
 
   #then<K2, V2>(
     prefix: string,
-    { name: given, pure }: FunctionOptions,
+    options: OperatorOptions,
     supplier: () => AnyProcessor,
     change: Partial<StreamOrigin> = {},
   ): KStream<K2, V2> {
-    checkName(given);
-    const node = this.#add({ name: this.#origin.node.graph.nameOr(given, prefix), supplier, pure });
+    checkName(options.name);
+    const name = this.#origin.node.graph.nameOr(options.name, prefix);
+    const node = this.#add({ name, supplier, pure: options.pure, errorPolicy: errorPolicyOf(options, name) });
     return new KStream({ ...this.#origin, ...change, node });
   }
 
-  #add(processor: {
-    readonly name: string;
-    readonly supplier: () => AnyProcessor;
-    readonly stores?: readonly string[];
-    readonly pure?: boolean | undefined;
-  }): GraphNode {
+  #add(processor: Partial<ProcessorNode> & Pick<ProcessorNode, 'name' | 'supplier'>): GraphNode {
     const { node } = this.#origin;
     return node.graph.add(processor.name, [node], (topology, parents) => {
       topology.addProcessor({ stores: [], ...processor, parents });

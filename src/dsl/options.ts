@@ -2,6 +2,7 @@
 import type { Serde } from '../serdes/index.ts';
 import type { StoreKind } from '../state/index.ts';
 import type { OffsetReset, StreamPartitioner, TimestampExtractor } from '../topology/index.ts';
+import type { ErrorOptions } from './error-options.ts';
 
 /** `Named`: the processor's name; generated where it is left out. Letters, digits, `.`, `_` and `-`, at most 249. */
 export interface NamedOptions {
@@ -17,8 +18,11 @@ export interface FunctionOptions extends NamedOptions {
   readonly pure?: boolean;
 }
 
+/** For what calls a function of the user's with one record after the other. */
+export interface OperatorOptions extends FunctionOptions, ErrorOptions {}
+
 /** `Consumed` */
-export interface ConsumedOptions<K, V> extends NamedOptions {
+export interface ConsumedOptions<K, V> extends NamedOptions, ErrorOptions {
   readonly key: Serde<K>;
   /** A null value is dropped and counted, unless the serde is `nullable(…)`. */
   readonly value: Serde<V>;
@@ -29,7 +33,7 @@ export interface ConsumedOptions<K, V> extends NamedOptions {
 }
 
 /** `Produced`. A value of null is written as a tombstone. `pure` is the partitioner's and the topic extractor's. */
-export interface ProducedOptions<K, V> extends FunctionOptions {
+export interface ProducedOptions<K, V> extends OperatorOptions {
   readonly key: Serde<NonNullable<K>>;
   readonly value: Serde<NonNullable<V>>;
   /** Java's murmur2 of the key's bytes where it is left out or gives undefined. */

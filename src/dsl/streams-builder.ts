@@ -3,6 +3,7 @@ import { TableSourceProcessor } from '../processors/index.ts';
 import { nullable } from '../serdes/index.ts';
 import type { AnyStoreDescription } from '../state/index.ts';
 import { type Topology, TopologyError } from '../topology/index.ts';
+import { errorPolicyOf } from './error-options.ts';
 import { Graph } from './graph.ts';
 import { KStream } from './kstream.ts';
 import { KTable } from './ktable.ts';
@@ -25,7 +26,9 @@ export class StreamsBuilder {
     }
     const { key, value, timestamp, offsetReset } = options;
     const name = this.#graph.nameOr(options.name, Prefix.SOURCE);
-    const node = this.#graph.streamSource({ name, topics: subscription(topics), key, value, timestamp, offsetReset });
+    const errorPolicy = errorPolicyOf(options, name);
+    const source = { name, topics: subscription(topics), key, value, timestamp, offsetReset, errorPolicy };
+    const node = this.#graph.streamSource(source);
     return new KStream({ node, key, value, keyChanged: false, untouched: true });
   }
 
@@ -57,6 +60,7 @@ export class StreamsBuilder {
         value: nullable(value),
         timestamp: extractorOf(timestamp, sourceName),
         offsetReset,
+        errorPolicy: errorPolicyOf(options, sourceName),
       });
       topology.addProcessor({
         name: tableName,

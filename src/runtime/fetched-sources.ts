@@ -7,10 +7,11 @@ import {
   type TopicPartition,
 } from '../kafka/index.ts';
 import type { AnyStoreDescription } from '../state/index.ts';
-import type { Topology } from '../topology/index.ts';
+import { deadLetterTopics, type Topology } from '../topology/index.ts';
 import type { TopicNames } from './assignment/internal-topics.ts';
 import type { StartPositions } from './assignment/start-positions.ts';
 import { decodeCommitMetadata } from './commit/commit-metadata.ts';
+import { loadExternalPositions } from './external-positions.ts';
 import type { ResolvedOptions } from './options.ts';
 import { type RetryOptions, retry } from './retry.ts';
 import type { RecordQueue } from './task/record-queue.ts';
@@ -49,12 +50,18 @@ export class FetchedSources implements TaskSources {
     const found = await retry(() => startPositions.resolve(partitions), retrying('Looking up positions'));
     if (found.commitSoon) onLatest();
     const { positions } = found;
+    const { applicationId, logger } = options;
+    const external = await loadExternalPositions(tasks, this.#settings.topology, { applicationId, logger, signal });
     return (task, own) => {
       const operatorTimes: number[] = [];
+      const remembered = new Map<string, number>();
       for (const at of own) {
         const position = positions.get(partitionKey(at));
         const times = decodeCommitMetadata(position?.metadata ?? null);
-        const buffer = this.#settings.fetcher.add(at, position?.offset, position?.leaderEpoch);
+        const offset = external.get(partitionKey(at));
+        if (offset !== undefined) remembered.set(partitionKey(at), offset);
+        const epoch = offset === undefined ? position?.leaderEpoch : undefined;
+        const buffer = this.#settings.fetcher.add(at, offset ?? position?.offset, epoch);
         const queue = task.addSource(buffer);
         const known = this.#open.get(task);
         if (known === undefined) this.#open.set(task, [{ buffer, queue }]);
@@ -66,7 +73,7 @@ export class FetchedSources implements TaskSources {
         });
       }
       this.#settings.fetcher.wake();
-      return operatorTimes;
+      return { operatorTimes, remembered };
     };
   }
 
@@ -87,7 +94,8 @@ export class FetchedSources implements TaskSources {
   #written(tasks: readonly TaskAssignment[]): string[] {
     const { topology, names } = this.#settings;
     const subs = [...new Set(tasks.map(({ id }) => id.subTopology))].map((id) => topology.subTopologies[id]!);
-    const topics = subs.flatMap(({ sinks, stores }) => [
+    const topics = subs.flatMap(({ sinks, stores, nodes }) => [
+      ...deadLetterTopics(nodes),
       ...sinks.flatMap(({ topic }) => (typeof topic === 'string' ? [names.topic(topic)] : [])),
       ...stores.flatMap((store: AnyStoreDescription) => names.changelog(store) ?? []),
     ]);

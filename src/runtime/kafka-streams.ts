@@ -1,6 +1,6 @@
 /** An application at work: starts, watches and stops the stream thread. Mirrors `KafkaStreams`. */
 import { abortController, Backoff, settlesBefore } from '../backoff.ts';
-import { MillraceError, messageOf } from '../errors.ts';
+import { asError, MillraceError, messageOf } from '../errors.ts';
 import { monotonicMs } from '../monotonic.ts';
 import {
   KeyValueFacade,
@@ -241,8 +241,4 @@ export class KafkaStreams {
       return 'shutdown-client';
     }
   }
-}
-
-function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(messageOf(thrown));
 }

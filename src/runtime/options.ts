@@ -47,6 +47,7 @@ type NumericOptionName =
   | 'windowStoreChangelogAdditionalRetentionMs'
   | 'deliveryTimeoutMs'
   | 'taskTimeoutMs'
+  | 'drainTimeoutMs'
   | 'metadataMaxAgeMs'
   | 'startTimeoutMs';
 
@@ -72,6 +73,7 @@ export const NUMERIC_OPTIONS: readonly NumericOption[] = [
   },
   { name: 'deliveryTimeoutMs', kafkaName: 'delivery.timeout.ms', default: 120_000, min: 1 },
   { name: 'taskTimeoutMs', kafkaName: 'task.timeout.ms', default: 300_000, min: 0 },
+  { name: 'drainTimeoutMs', kafkaName: undefined, default: 5_000, min: 0 },
   { name: 'metadataMaxAgeMs', kafkaName: 'metadata.max.age.ms', default: 60_000, min: 1 },
   { name: 'startTimeoutMs', kafkaName: undefined, default: 10_000, min: 0 },
 ];
@@ -126,6 +128,11 @@ export interface StreamsOptions {
    * (task.timeout.ms). Default 300000.
    */
   readonly taskTimeoutMs?: number;
+  /**
+   * ms that asynchronous calls and batches under way are waited for before tasks are handed back, in a rebalance and in
+   * close(). What is not done by then is the next owner's, or done again. Default 5000.
+   */
+  readonly drainTimeoutMs?: number;
   /** ms between two looks at the cluster's topics for what came, grew or went (metadata.max.age.ms). Default 60000. */
   readonly metadataMaxAgeMs?: number;
   /** ms that start() tries to reach the cluster. Default 10000. */

@@ -5,16 +5,17 @@
  */
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { abortController, atMost, settlesBefore } from '../backoff.ts';
+import { abortController, atMost, delay, settlesBefore } from '../backoff.ts';
 import { MillraceError } from '../errors.ts';
 import { decodeAssignment, Fetcher, type Generation, GroupMember, KafkaCluster, Producer } from '../kafka/index.ts';
 import { monotonicMs } from '../monotonic.ts';
 import { SchemaPendingError } from '../serdes/index.ts';
 import { CacheBudget, type StateStorage } from '../state/index.ts';
-import type { Topology } from '../topology/index.ts';
+import { BatchFencedError, type Topology } from '../topology/index.ts';
 import { TopicNames } from './assignment/internal-topics.ts';
 import { StartPositions } from './assignment/start-positions.ts';
 import { TaskAssignor } from './assignment/task-assignor.ts';
+import { AsynchronousTurns } from './asynchronous-turns.ts';
 import { Bell } from './bell.ts';
 import { Committer } from './commit/committer.ts';
 import { changelogPositions, positionsOf } from './commit/positions.ts';
@@ -63,6 +64,7 @@ export class StreamThread {
   readonly #sources: FetchedSources;
   readonly #restorer: ChangelogReader;
   readonly #tasks: TaskManager;
+  readonly #asynchronous: AsynchronousTurns;
   readonly #committer: Committer;
   readonly #member: GroupMember;
   readonly #bell = new Bell();
@@ -130,7 +132,7 @@ export class StreamThread {
       metrics,
       restorer: this.#restorer,
       sources: this.#sources,
-      undecodable: (record) => undecodable(record, { ...options, handler }, this.#collector),
+      undecodable: (record, policy) => undecodable(record, policy, { ...options, handler }, this.#collector),
       onWiped: (task, store, logged) =>
         options.logger.warn(
           { task, store },
@@ -140,6 +142,21 @@ export class StreamThread {
         ),
       onProgress: () => this.#bell.ring(),
       nowMs: Date.now,
+      asynchrony: {
+        logger: options.logger,
+        commitsAtomically: false,
+        deadLetterTopic: options.deadLetterTopic,
+        monotonicMs,
+        delay,
+        ring: () => this.#bell.ring(),
+        written: () => this.#producer.flush(),
+      },
+    });
+    this.#asynchronous = new AsynchronousTurns({
+      tasks: () => this.#tasks.running,
+      drainTimeoutMs: options.drainTimeoutMs,
+      wait: (ms) => this.#bell.wait(ms),
+      alive: () => this.#member.progress(),
     });
     this.#committer = new Committer({
       cluster: this.#admin,
@@ -188,7 +205,7 @@ export class StreamThread {
   /** Runs until `shutdown`; rejects with what it cannot wait out. Closes everything in both cases. */
   async run(): Promise<void> {
     try {
-      while (!this.#stop.signal.aborted) await this.#turn().catch((error: unknown) => this.#fetchSchemaOf(error));
+      while (!this.#stop.signal.aborted) await this.#turn().catch((error: unknown) => this.#beginAnew(error));
       await this.#closeCleanly();
     } catch (error) {
       await this.#closeDirty();
@@ -220,11 +237,13 @@ export class StreamThread {
     if (this.#stop.signal.aborted) return;
     this.#advanceTasks();
     const now = monotonicMs();
-    const processed = this.#process();
+    const processed = this.#asynchronous.deliver() + this.#process();
     this.#fetchSchemas();
     await this.#punctuate(Date.now());
     if (this.#budget.isOver) this.#relieve();
+    this.#asynchronous.endBatches(monotonicMs());
     if (now >= this.#nextCommitMs || this.#commitSoon) await this.#commit();
+    else await this.#commitTasks(this.#asynchronous.handled());
     if (this.#producer.isFull) await this.#untilDrained();
     if (this.#producer.failure !== undefined) throw this.#producer.failure;
     if (this.#fetcher.failure !== undefined) throw this.#fetcher.failure;
@@ -252,7 +271,7 @@ export class StreamThread {
         monotonicMs() >= untilMs || this.#producer.isFull || this.#commitSoon || this.#member.needsRejoin,
       maxTaskIdleMs: this.#options.maxTaskIdleMs,
       afterRecord: (task: Task) => {
-        if (task.commitRequested) this.#commitSoon = true;
+        if (task.commitRequested && task.isCommittable) this.#commitSoon = true;
         if (this.#budget.isOver) this.#relieve();
       },
     };
@@ -266,11 +285,13 @@ export class StreamThread {
 
   async #punctuate(nowMs: number): Promise<void> {
     for (const task of this.#tasks.running) {
+      // Nothing may come between the end of a batch and its commit.
+      if (task.work?.isFrozen === true) continue;
       if (task.isPunctuationDue('stream-time', task.streamTimeMs))
         await this.#unlessGivenUp('punctuating', task.punctuate('stream-time', task.streamTimeMs));
       if (task.isPunctuationDue('wall-clock-time', nowMs))
         await this.#unlessGivenUp('punctuating', task.punctuate('wall-clock-time', nowMs));
-      if (task.commitRequested) this.#commitSoon = true;
+      if (task.commitRequested && task.isCommittable) this.#commitSoon = true;
     }
   }
 
@@ -279,7 +300,10 @@ export class StreamThread {
     const { running } = this.#tasks;
     relieveCache(running, this.#budget);
     const uncommitted = running.reduce((sum, task) => sum + task.state.uncommittedBytes, 0);
-    if (uncommitted > this.#options.maxUncommittedBytes) this.#commitSoon = true;
+    if (uncommitted <= this.#options.maxUncommittedBytes) return;
+    this.#commitSoon = true;
+    // Those in the middle of a batch end it.
+    for (const task of running) if (!task.isCommittable) task.commitRequested = true;
   }
 
   /** Schemas that records wait for are fetched beside the turn: a registry that is away must not hold up the group. */
@@ -292,14 +316,20 @@ export class StreamThread {
   }
 
   /**
-   * A store holds values of a schema that was not read yet, and a record in the middle of its processing cannot wait: the
-   * tasks are dropped, as after a crash, and begin again from what was committed.
+   * What is mended by dropping the tasks, as after a crash, and going on from what was committed: a store holds values of a
+   * schema that was not read yet, and a record in the middle of its processing cannot wait; or a batch begins elsewhere than
+   * its target system remembers.
    */
-  async #fetchSchemaOf(error: unknown): Promise<void> {
-    if (!(error instanceof SchemaPendingError)) throw error;
-    this.#options.logger.info({ code: error.code }, 'a store has values of a schema not seen before, fetching it');
-    this.#member.lose();
-    await settlesBefore(error.resolve(this.#stop.signal), this.#stop.signal);
+  async #beginAnew(error: unknown): Promise<void> {
+    const { logger } = this.#options;
+    if (error instanceof SchemaPendingError) {
+      logger.info({ code: error.code }, 'a store has values of a schema not seen before, fetching it');
+      this.#member.lose();
+      await settlesBefore(error.resolve(this.#stop.signal), this.#stop.signal);
+    } else if (error instanceof BatchFencedError) {
+      logger.warn({ code: error.code }, error.message);
+      this.#member.lose();
+    } else throw error;
   }
 
   async #untilDrained(): Promise<void> {
@@ -309,11 +339,14 @@ export class StreamThread {
     if (!drained && !generation.lost.aborted) throw interrupted('writing');
   }
 
-  /** @throws what a commit cannot wait out; a member that was fenced loses its tasks with the next turn */
-  async #commit(): Promise<void> {
+  #commit(): Promise<void> {
     this.#commitSoon = false;
     this.#nextCommitMs = monotonicMs() + this.#options.commitIntervalMs;
-    const tasks = this.#tasks.running;
+    return this.#commitTasks(this.#tasks.running.filter((task) => task.isCommittable));
+  }
+
+  /** @throws what a commit cannot wait out; a member that was fenced loses its tasks with the next turn */
+  async #commitTasks(tasks: readonly Task[]): Promise<void> {
     if (tasks.length === 0 || this.#generation === undefined) return;
     this.#member.checkSession();
     if ((await this.#committer.commit(tasks, this.#generation)) === 'fenced') {
@@ -321,7 +354,8 @@ export class StreamThread {
       return;
     }
     this.#settings.metrics.commits++;
-    this.#purge.run(tasks.flatMap(positionsOf), monotonicMs());
+    // One that began a batch while it was flushed was left out.
+    this.#purge.run(tasks.filter((task) => task.isCommittable).flatMap(positionsOf), monotonicMs());
   }
 
   /** Before the group rebalances: commit; tasks stay open, since most of them come back. Lost ones are dropped as they are. */
@@ -329,7 +363,10 @@ export class StreamThread {
     this.#isRunning = false;
     this.#settings.onState('rebalancing');
     this.#assignor.stopLeading();
-    if (!lost) return this.#commit();
+    if (!lost) {
+      await this.#drain();
+      return this.#commit();
+    }
     this.#generation = undefined;
     // Others may have the tasks: what was not acknowledged must not come after what they write.
     this.#producer.discard();
@@ -341,6 +378,7 @@ export class StreamThread {
     this.#committer.forgetGone();
     const tasks = this.#tasks.tasksOf(decodeAssignment(bytes));
     await this.#tasks.assign(tasks);
+    this.#asynchronous.hold(false);
     this.#nextCommitMs = Math.min(
       this.#nextCommitMs || Number.POSITIVE_INFINITY,
       monotonicMs() + this.#options.commitIntervalMs,
@@ -353,7 +391,13 @@ export class StreamThread {
     if (!(await settlesBefore(waiting, this.#giveUp.signal))) throw interrupted(what);
   }
 
+  /** Asynchronous work is waited for, within its bound. */
+  async #drain(): Promise<void> {
+    if (this.#generation !== undefined) await this.#asynchronous.drain(this.#generation.lost, this.#giveUp.signal);
+  }
+
   async #closeCleanly(): Promise<void> {
+    await this.#drain();
     if (this.#generation?.lost.aborted === false) await this.#commit();
     // Others may have the tasks: as when they are lost on the way.
     if (this.#generation?.lost.aborted === true) this.#producer.discard();

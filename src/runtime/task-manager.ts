@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { abortController, settlesBefore } from '../backoff.ts';
 import { partitionKey, type TopicPartition } from '../kafka/index.ts';
 import type { CacheBudget, StateStorage } from '../state/index.ts';
-import type { AnySerde, Topology } from '../topology/index.ts';
+import type { AnySerde, ErrorPolicy, Topology } from '../topology/index.ts';
 import { sourceTopics, type TopicNames } from './assignment/internal-topics.ts';
 import type { Metrics } from './metrics.ts';
 import type { HandlerResponse, UndecodableRecord } from './options.ts';
 import type { RecordCollector } from './task/record-collector.ts';
-import { Task, type TaskId, taskName } from './task/task.ts';
+import { type Asynchrony, Task, type TaskId, taskName } from './task/task.ts';
 import { leadMsOf, TaskGroup } from './task-scheduler.ts';
 
 /** A task with the partitions that it reads. */
@@ -30,8 +30,15 @@ export interface TaskRestorer {
   step(): readonly Task[];
 }
 
-/** Gives a task its queues. @returns the operators' times to go on from */
-export type OpenSources = (task: Task, partitions: readonly TopicPartition[]) => readonly number[];
+/** Where a task goes on from. */
+export interface StartingPoint {
+  readonly operatorTimes: readonly number[];
+  /** By partition, the offset that a target system remembers. */
+  readonly remembered: ReadonlyMap<string, number>;
+}
+
+/** Gives a task its queues. */
+export type OpenSources = (task: Task, partitions: readonly TopicPartition[]) => StartingPoint;
 
 /** Where records come from: partitions that are fetched, or a test's memory. */
 export interface TaskSources {
@@ -55,12 +62,13 @@ export interface TaskManagerOptions {
   readonly metrics: Metrics;
   readonly restorer: TaskRestorer;
   readonly sources: TaskSources;
-  undecodable(record: UndecodableRecord): HandlerResponse;
+  undecodable(record: UndecodableRecord, policy: ErrorPolicy | undefined): HandlerResponse;
   /** A store's bytes did not fit it any more and were deleted; not logged, it is empty now. */
   onWiped?(task: string, store: string, logged: boolean): void;
   /** Tasks that were being started have started, or not: `advance` is to be called. */
   onProgress?(): void;
   nowMs(): number;
+  readonly asynchrony: Asynchrony;
 }
 
 interface ManagedTask {
@@ -214,8 +222,8 @@ export class TaskManager {
   }
 
   async #open({ id, partitions }: TaskAssignment): Promise<void> {
-    const { topology, names, directory, storage, collector, budget, metrics, undecodable, onWiped, nowMs } =
-      this.#options;
+    const { topology, names, directory, storage, onWiped } = this.#options;
+    const { collector, budget, metrics, undecodable, nowMs, asynchrony } = this.#options;
     const subTopology = topology.subTopologies[id.subTopology]!;
     const changelogs = new Map(subTopology.stores.map((store) => [store.name, names.changelog(store)]));
     const task = await Task.open({
@@ -232,6 +240,7 @@ export class TaskManager {
       undecodable,
       onWiped: (store, logged) => onWiped?.(taskName(id), store, logged),
       nowMs,
+      asynchrony,
     });
     this.#tasks.set(task.name, { task, partitions, state: 'restoring' });
     this.#options.restorer.add(task);
@@ -243,10 +252,14 @@ export class TaskManager {
     // A request on its way may take its time-out: whoever closes a task does not wait for it.
     if (!(await settlesBefore(preparing, signal))) return;
     const openSources = await preparing;
-    for (const managed of ready) {
-      managed.task.initialize(openSources(managed.task, managed.partitions));
-      managed.state = 'running';
+    for (const { task, partitions } of ready) {
+      const { operatorTimes, remembered } = openSources(task, partitions);
+      task.initialize(operatorTimes);
+      task.work?.remembered(remembered);
     }
+    await Promise.all(ready.map(({ task }) => task.resume()));
+    if (signal.aborted) return;
+    for (const managed of ready) managed.state = 'running';
     this.#regroup();
   }
 

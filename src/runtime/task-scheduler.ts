@@ -71,7 +71,7 @@ export class TaskGroup {
         nextCheck += Math.min(processed, CHECK_EVERY);
       }
       if (!task.isReady(waits)) {
-        if (waits && isWaiting(task)) return processed;
+        if (waits && !task.isHeld && isWaiting(task)) return processed;
         heap[0] = heap[heap.length - 1]!;
         heap.pop();
       } else if (task.headTimestamp <= leadUntil) continue;
@@ -85,6 +85,8 @@ export class TaskGroup {
   #ready(waits: boolean): Task[] | undefined {
     const heap: Task[] = [];
     for (const task of this.tasks) {
+      // What waits for its own promises holds nobody else up.
+      if (task.isHeld) continue;
       if (task.isReady(waits)) heap.push(task);
       else if (waits && isWaiting(task)) return undefined;
     }

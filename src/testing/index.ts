@@ -2,4 +2,5 @@
 
 export * from './errors.ts';
 export * from './store-suites.ts';
+export * from './test-topics.ts';
 export * from './topology-test-driver.ts';

@@ -3,10 +3,11 @@
  * repartition topics loop back, all topics have one partition, wall-clock time stands still until it is advanced.
  */
 import { viewOf } from '../byte-views.ts';
-import { ByteWriter } from '../bytes.ts';
-import { type Header, NO_HEADERS } from '../headers.ts';
+import { partitionKey } from '../kafka/index.ts';
 import { silentLogger } from '../logger.ts';
 import { TopicNames } from '../runtime/assignment/internal-topics.ts';
+import { Bell } from '../runtime/bell.ts';
+import { loadExternalPositions } from '../runtime/external-positions.ts';
 import { Metrics, type MetricsSnapshot } from '../runtime/metrics.ts';
 import type { HandlerResponse, UndecodableRecord } from '../runtime/options.ts';
 import { undecodable } from '../runtime/task/deserialization.ts';
@@ -15,10 +16,11 @@ import type { RawRecord, RecordSource } from '../runtime/task/record-queue.ts';
 import type { Task } from '../runtime/task/task.ts';
 import { TaskManager, type TaskRestorer, type TaskSources } from '../runtime/task-manager.ts';
 import { relieveCache } from '../runtime/task-scheduler.ts';
-import type { Serde, Side } from '../serdes/index.ts';
+import type { Serde } from '../serdes/index.ts';
 import { CacheBudget, type KeyValueStore, type WindowStore } from '../state/index.ts';
 import type { Topology } from '../topology/index.ts';
 import { TestDriverError } from './errors.ts';
+import { type ProducedRecord, TestInputTopic, TestOutputTopic } from './test-topics.ts';
 
 export interface TopologyTestDriverOptions {
   /** Default `test`. */
@@ -35,32 +37,19 @@ export interface TopologyTestDriverOptions {
   readonly deadLetterTopic?: string;
 }
 
-/** A record as written to a topic. */
-export interface ProducedRecord {
-  readonly topic: string;
-  readonly key: Buffer | null;
-  readonly value: Buffer | null;
-  readonly timestamp: number;
-  readonly headers: readonly Header[];
-}
-
-/** A record of an output topic. */
-export interface TestRecord<K, V> {
-  readonly key: K | null;
-  readonly value: V | null;
-  readonly timestamp: number;
-  readonly headers: readonly Header[];
-}
+/** ms between two looks at asynchronous work, which rings. */
+const LOOK_MS = 1_000;
 
 class MemorySource implements RecordSource {
   readonly topic: string;
   readonly partition = 0;
   readonly expectsMore = false;
-  position = 0;
+  position: number;
   readonly #records: RawRecord[] = [];
 
-  constructor(topic: string) {
+  constructor(topic: string, position: number) {
     this.topic = topic;
+    this.position = position;
   }
 
   push({ key, value, timestamp, headers }: ProducedRecord, offset: number): void {
@@ -113,6 +102,7 @@ export class TopologyTestDriver {
   readonly #produced: ProducedRecord[] = [];
   readonly #unread = new Map<string, ProducedRecord[]>();
   readonly #offsets = new Map<string, number>();
+  readonly #bell = new Bell();
   #wallClockMs: number;
 
   private constructor(topology: Topology, options: TopologyTestDriverOptions) {
@@ -137,8 +127,19 @@ export class TopologyTestDriver {
       metrics: this.#metrics,
       restorer: new NothingToRestore(),
       sources: this.#memorySources(topology),
-      undecodable: (record) => undecodable(record, { handler, deadLetterTopic, logger: silentLogger }, this.#collector),
+      undecodable: (record, policy) =>
+        undecodable(record, policy, { handler, deadLetterTopic, logger: silentLogger }, this.#collector),
       nowMs: () => this.#wallClockMs,
+      asynchrony: {
+        logger: silentLogger,
+        commitsAtomically: false,
+        deadLetterTopic,
+        monotonicMs: () => this.#wallClockMs,
+        // Tries follow each other at once: a test need not wait for a backoff.
+        delay: async () => {},
+        ring: () => this.#bell.ring(),
+        written: async () => {},
+      },
     });
   }
 
@@ -163,13 +164,30 @@ export class TopologyTestDriver {
 
   /** Each task reads the topics that it names; those of a pattern are connected as they come. */
   #memorySources(topology: Topology): TaskSources {
+    const topicsOf = (subTopology: number): string[] =>
+      topology.subTopologies[subTopology]!.sources.flatMap(({ topics }) =>
+        topics instanceof RegExp ? [] : topics.map((topic) => this.#names.topic(topic)),
+      );
     return {
-      prepare: async () => (task) => {
-        for (const { topics } of topology.subTopologies[task.id.subTopology]!.sources) {
-          if (topics instanceof RegExp) continue;
-          for (const topic of topics) this.#connect(task, this.#names.topic(topic));
-        }
-        return [];
+      prepare: async (tasks, signal) => {
+        const assignments = tasks.map(({ id }) => ({
+          id,
+          partitions: topicsOf(id.subTopology).map((topic) => ({ topic, partition: 0 })),
+        }));
+        const { applicationId } = this.#names;
+        const remembered = await loadExternalPositions(assignments, topology, {
+          applicationId,
+          logger: silentLogger,
+          signal,
+        });
+        return (task) => {
+          for (const topic of topicsOf(task.id.subTopology)) {
+            const offset = remembered.get(partitionKey({ topic, partition: 0 }));
+            if (offset !== undefined) this.#offsets.set(topic, offset);
+            this.#connect(task, topic);
+          }
+          return { operatorTimes: [], remembered };
+        };
       },
       close: () => {},
     };
@@ -196,14 +214,12 @@ export class TopologyTestDriver {
     this.#wallClockMs += ms;
     for (const task of this.#tasks) await task.punctuate('wall-clock-time', this.#wallClockMs);
     await this.#processAll();
-    if (this.#options.commitEachRecord !== false) await this.commit();
+    if (this.#options.commitEachRecord !== false) await this.#commitAll(false);
   }
 
-  /** Flushes caches and commits the stores; what flows out of the caches is processed. */
+  /** Flushes caches, ends batches and commits the stores; what flows out of the caches is processed. */
   async commit(): Promise<void> {
-    for (const task of this.#tasks) task.flush();
-    await this.#processAll(false);
-    for (const task of this.#tasks) await this.#commitState(task);
+    await this.#commitAll(true);
   }
 
   keyValueStore<K, V>(
@@ -235,6 +251,16 @@ export class TopologyTestDriver {
     await this.#manager.close();
   }
 
+  async #commitAll(endsBatches: boolean): Promise<void> {
+    for (const task of this.#tasks) task.flush();
+    await this.#processAll(false);
+    if (endsBatches) {
+      for (const task of this.#tasks) if (!task.isCommittable) task.endBatch();
+      await this.#processAll(false);
+    }
+    for (const task of this.#tasks) await this.#commitState(task);
+  }
+
   async #processAll(commits = this.#options.commitEachRecord !== false): Promise<void> {
     for (let busy = true; busy; ) {
       busy = false;
@@ -243,13 +269,34 @@ export class TopologyTestDriver {
           busy = true;
           task.process();
           await task.punctuate('stream-time', task.streamTimeMs);
-          if (commits) {
-            task.flush();
-            await this.#commitState(task);
-          } else if (this.#budget.isOver) relieveCache(this.#tasks, this.#budget);
+          if (commits) await this.#commitTask(task);
+          else if (this.#budget.isOver) relieveCache(this.#tasks, this.#budget);
+        }
+        if (task.isBatchDue(this.#wallClockMs)) task.endBatch();
+        if (await this.#afterAsynchronousWork(task)) {
+          busy = true;
+          if (commits) await this.#commitTask(task);
         }
       }
     }
+  }
+
+  /** Waits for what goes on beside the record path, and hands it on. @returns true where there was something */
+  async #afterAsynchronousWork(task: Task): Promise<boolean> {
+    let isAny = false;
+    for (let delivered = task.deliver(); delivered > 0 || task.work?.isBusy === true; delivered = task.deliver()) {
+      isAny = true;
+      if (delivered === 0) await this.#bell.wait(LOOK_MS);
+    }
+    if (task.work?.isHandled !== true) return isAny;
+    task.committed();
+    return true;
+  }
+
+  async #commitTask(task: Task): Promise<void> {
+    task.flush();
+    task.work?.outputsAcknowledged();
+    await this.#commitState(task);
   }
 
   /** What comes next reads state back from its bytes: what would break after an eviction breaks in the test. */
@@ -259,7 +306,7 @@ export class TopologyTestDriver {
   }
 
   #connect(task: Task, topic: string): void {
-    const source = new MemorySource(topic);
+    const source = new MemorySource(topic, this.#offsets.get(topic) ?? 0);
     this.#sources.set(topic, source);
     task.addSource(source);
   }
@@ -315,76 +362,4 @@ async function resolvePending(task: Task): Promise<boolean> {
     resolved = true;
   }
   return resolved && task.isReady(false);
-}
-
-export class TestInputTopic<K, V> {
-  readonly #pipe: (record: ProducedRecord) => Promise<void>;
-  readonly #topic: string;
-  readonly #key: Serde<K>;
-  readonly #value: Serde<V>;
-  #nextTimestamp = 0;
-
-  constructor(pipe: (record: ProducedRecord) => Promise<void>, topic: string, key: Serde<K>, value: Serde<V>) {
-    this.#pipe = pipe;
-    this.#topic = topic;
-    this.#key = key;
-    this.#value = value;
-  }
-
-  /** @param timestamp ms since the epoch; default: that of the record before */
-  async pipeInput(
-    key: K | null,
-    value: V | null,
-    timestamp = this.#nextTimestamp,
-    headers: readonly Header[] = NO_HEADERS,
-  ): Promise<void> {
-    this.#nextTimestamp = timestamp;
-    await this.#key.prepareWrite?.(this.#topic, 'key');
-    await this.#value.prepareWrite?.(this.#topic, 'value');
-    await this.#pipe({
-      topic: this.#topic,
-      key: encode(this.#key, key, this.#topic, 'key'),
-      value: encode(this.#value, value, this.#topic, 'value'),
-      timestamp,
-      headers,
-    });
-  }
-}
-
-export class TestOutputTopic<K, V> {
-  readonly #records: () => ProducedRecord[];
-  readonly #topic: string;
-  readonly #key: Serde<K>;
-  readonly #value: Serde<V>;
-
-  constructor(records: () => ProducedRecord[], topic: string, key: Serde<K>, value: Serde<V>) {
-    this.#records = records;
-    this.#topic = topic;
-    this.#key = key;
-    this.#value = value;
-  }
-
-  /** The records not read yet, which are read with this. */
-  readRecords(): TestRecord<K, V>[] {
-    return this.#records()
-      .splice(0)
-      .map(({ key, value, timestamp, headers }) => ({
-        key: key === null ? null : this.#key.read(key, 0, key.length, this.#topic, 'key'),
-        value: value === null ? null : this.#value.read(value, 0, value.length, this.#topic, 'value'),
-        timestamp,
-        headers,
-      }));
-  }
-
-  /** Like `readRecords`, as pairs of key and value. */
-  readKeyValues(): [K | null, V | null][] {
-    return this.readRecords().map(({ key, value }) => [key, value]);
-  }
-}
-
-function encode<T>(serde: Serde<T>, value: T | null, topic: string, side: Side): Buffer | null {
-  if (value === null) return null;
-  const out = new ByteWriter();
-  serde.write(value, out, topic, side);
-  return out.copy();
 }

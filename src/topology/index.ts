@@ -1,4 +1,5 @@
 /** The graph under the DSL: nodes, sub-topologies, describe(), and the Processor API's types. Read nodes.ts first. */
+export * from './asynchronous.ts';
 export * from './errors.ts';
 export { keepContext } from './kept-context.ts';
 export * from './nodes.ts';

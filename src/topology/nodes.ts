@@ -1,6 +1,8 @@
 /** The graph: sources, processors and sinks, by name, with what each needs to run. */
+import type { RetryPolicy } from '../attempts.ts';
 import type { Header } from '../headers.ts';
 import type { Serde } from '../serdes/index.ts';
+import type { ErrorPolicy, ExternalPositions } from './asynchronous.ts';
 import type { AnyProcessor } from './processor.ts';
 
 /** What a timestamp extractor sees of the record besides its value. */
@@ -30,6 +32,8 @@ export interface SourceNode {
   // biome-ignore lint/suspicious/noExplicitAny: see AnyProcessor
   readonly timestamp?: TimestampExtractor<any> | undefined;
   readonly offsetReset?: OffsetReset | undefined;
+  /** What is done about a record that cannot be read. Default: what the application's handler says. */
+  readonly errorPolicy?: ErrorPolicy | undefined;
 }
 
 export interface ProcessorNode {
@@ -45,6 +49,10 @@ export interface ProcessorNode {
    * It may hand it on. Default false.
    */
   readonly pure?: boolean | undefined;
+  /** What is done about a record that its own code throws at. Default: the task fails. */
+  readonly errorPolicy?: ErrorPolicy | undefined;
+  /** Where the task begins is remembered by what the node writes to. */
+  readonly externalPositions?: { readonly positions: ExternalPositions; readonly retry: RetryPolicy } | undefined;
 }
 
 /** The partition for a record, 0 ≤ p < partitionCount; undefined: Java's murmur2 of the key. */
@@ -74,9 +82,16 @@ export interface SinkNode {
    * is still the source's object may be written with the bytes it was read from. Default false.
    */
   readonly reusesSourceBytes?: boolean | undefined;
+  /** What is done about a record that cannot be written. Default: the task fails. */
+  readonly errorPolicy?: ErrorPolicy | undefined;
 }
 
 export type TopologyNode = SourceNode | ProcessorNode | SinkNode;
+
+/** The dead letter topics that nodes have of their own. */
+export function deadLetterTopics(nodes: readonly TopologyNode[]): string[] {
+  return [...new Set(nodes.flatMap((node) => node.errorPolicy?.deadLetterTopic ?? []))];
+}
 
 /** A topic between two sub-topologies; the name is without the application id. */
 export interface RepartitionTopic {

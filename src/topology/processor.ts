@@ -1,6 +1,7 @@
 /** The Processor API's types: what a processor is given and may do. Names are Kafka Streams'. */
 import { type Header, NO_HEADERS } from '../headers.ts';
 import type { AnyStoreDescription, LiveStore, WriteContext } from '../state/index.ts';
+import type { AsynchronousContext } from './asynchronous.ts';
 import { TopologyError } from './errors.ts';
 import type { Unused } from './user-code.ts';
 
@@ -103,15 +104,15 @@ export interface Processor<KIn, VIn, KOut = never, VOut = never> {
 }
 
 /** What the operators of the DSL may do besides. Not for users: live objects are handed out. */
-export interface InternalProcessorContext<KOut = unknown, VOut = unknown> extends ProcessorContext<KOut, VOut> {
+export interface InternalProcessorContext<KOut = unknown, VOut = unknown>
+  extends ProcessorContext<KOut, VOut>,
+    AsynchronousContext {
   readonly nodeName: string;
   /** True where what the node forwards reaches code that may change or keep it. */
   readonly exposesValues: boolean;
   liveStore<K, V>(name: string): LiveStore<K, V, ProcessingContext>;
   /** Counts a record that an operator drops (`dropped-records`). */
   drop(reason: DropReason): void;
-  /** Sets the processing context for the time of a call: a flush forwards with the context of the write. */
-  withContext(context: ProcessingContext, run: () => void): void;
   /** An operator's own stream time, kept over restarts; −1 at first. */
   operatorTime(): OperatorTime;
 }
@@ -123,6 +124,7 @@ export type DropReason =
   | 'late'
   | 'expired'
   | 'deserialization'
+  | 'failed'
   | 'invalid-timestamp';
 
 export interface OperatorTime {

@@ -68,7 +68,7 @@ export class TopologyBuilder {
     return this;
   }
 
-  /** @throws MILLRACE_TOPOLOGY_UNKNOWN_STORE a node names a store that was not added */
+  /** @throws MILLRACE_TOPOLOGY_UNKNOWN_STORE a node names a store that was not added; MILLRACE_TOPOLOGY_POSITIONS_TWICE */
   build(): Topology {
     for (const node of this.#nodes.values()) {
       if (node.kind !== 'processor') continue;
@@ -85,7 +85,9 @@ export class TopologyBuilder {
         }
       }
     }
-    return new Topology([...this.#nodes.values()], this.#stores, this.#repartitionTopics);
+    const topology = new Topology([...this.#nodes.values()], this.#stores, this.#repartitionTopics);
+    for (const { nodes } of topology.subTopologies) checkPositions(nodes);
+    return topology;
   }
 
   #add(node: TopologyNode): this {
@@ -150,6 +152,18 @@ export class Topology {
   describe(): string {
     return describeTopology(this);
   }
+}
+
+/** Two systems would remember two positions of one partition. */
+function checkPositions(nodes: readonly TopologyNode[]): void {
+  const [first, second] = nodes.filter((node) => node.kind === 'processor' && node.externalPositions !== undefined);
+  if (second === undefined) return;
+  throw new TopologyError(
+    'MILLRACE_TOPOLOGY_POSITIONS_TWICE',
+    `${first!.name} and ${second.name} read the same partitions, and each is to remember the position. Give positions to one of ` +
+      'them, or read the topic with two applications.',
+    { node: second.name },
+  );
 }
 
 /** A topic that both subscriptions name, or that one names and the other's pattern matches. */

@@ -259,7 +259,12 @@ test('what cannot be read fails by default, or is dropped, counted and sent to t
   expect([dead!.key, dead!.value, dead!.headers.map(({ key }) => key)]).toEqual([
     'k',
     '{',
-    ['exception', 'stacktrace', 'message', 'topic', 'partition', 'offset'].map((name) => `__streams.errors.${name}`),
+    [
+      ...['exception', 'stacktrace', 'message', 'topic', 'partition', 'offset'].map(
+        (name) => `__streams.errors.${name}`,
+      ),
+      '__millrace.errors.attempts',
+    ],
   ]);
   expect(driver.metrics().droppedByReason).toEqual({ deserialization: 1 });
 });

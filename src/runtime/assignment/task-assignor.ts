@@ -17,7 +17,7 @@ import {
   type TopicPartition,
 } from '../../kafka/index.ts';
 import { monotonicMs } from '../../monotonic.ts';
-import type { Topology } from '../../topology/index.ts';
+import { deadLetterTopics, type Topology } from '../../topology/index.ts';
 import { StreamsError } from '../errors.ts';
 import type { ResolvedOptions } from '../options.ts';
 import { interrupted } from '../retry.ts';
@@ -194,6 +194,8 @@ export class TaskAssignor {
         if (!(topics instanceof RegExp)) for (const topic of topics) external.set(topic, 'read');
     }
     for (const topic of this.fixedSinks()) external.set(topic, 'written');
+    for (const { nodes } of this.#topology.subTopologies)
+      for (const topic of deadLetterTopics(nodes)) external.set(topic, 'written');
     if (deadLetterTopic !== undefined) external.set(deadLetterTopic, 'written');
     for (const [topic, use] of external) {
       const ours = this.#names.isInternal(topic) || topic.startsWith(`${applicationId}-`);

@@ -62,17 +62,22 @@ export class Committer {
    * @param generation the one that the tasks were assigned in: its identity is what the positions are committed with
    * @throws what stopped the producer; StreamsError MILLRACE_RUNTIME_TASK_TIMEOUT, MILLRACE_RUNTIME_INTERRUPTED
    */
-  async commit(tasks: readonly Task[], generation: Generation): Promise<CommitOutcome> {
+  async commit(wanted: readonly Task[], generation: Generation): Promise<CommitOutcome> {
     const { finish, signal } = this.#options;
     if (generation.lost.aborted) return 'fenced';
+    for (const task of wanted) task.flush();
+    // What a cache held back may have begun a batch: no position is committed in the middle of one.
+    const tasks = wanted.filter((task) => task.isCommittable);
     if (tasks.length === 0) return 'committed';
-    for (const task of tasks) task.flush();
     if (!(await settlesBefore(finish(), generation.lost, signal))) {
       if (generation.lost.aborted) return 'fenced';
       throw interrupted('writing');
     }
+    for (const task of tasks) task.work?.outputsAcknowledged();
     const outcome = await this.#commitPositions(tasks.flatMap(positionsOf), generation);
-    if (outcome === 'committed') await this.#writeDatabases(tasks);
+    if (outcome === 'fenced') return outcome;
+    await this.#writeDatabases(tasks);
+    for (const task of tasks) task.committed();
     return outcome;
   }
 

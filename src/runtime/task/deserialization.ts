@@ -1,6 +1,7 @@
 /** What is done about a record that cannot be read: the handler decides, what is dropped is logged and may be kept. */
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../logger.ts';
+import type { ErrorPolicy } from '../../topology/index.ts';
 import { StreamsError } from '../errors.ts';
 import type { HandlerResponse, StreamsOptions, UndecodableRecord } from '../options.ts';
 import type { RecordCollector } from './record-collector.ts';
@@ -11,17 +12,23 @@ export interface DeserializationOptions {
   readonly logger: Logger;
 }
 
-/** @throws StreamsError MILLRACE_RUNTIME_PROCESSING the user's handler threw */
+/**
+ * @param policy the source's own, in the place of the handler
+ * @throws StreamsError MILLRACE_RUNTIME_PROCESSING the user's handler threw
+ */
 export function undecodable(
   record: UndecodableRecord,
-  { handler, deadLetterTopic, logger }: DeserializationOptions,
+  policy: ErrorPolicy | undefined,
+  options: DeserializationOptions,
   collector: RecordCollector,
 ): HandlerResponse {
+  const { handler, logger } = options;
   const { topic, partition, offset, error } = record;
-  const response = typeof handler === 'function' ? ask(handler, record) : handler;
+  const deadLetterTopic = policy?.deadLetterTopic ?? options.deadLetterTopic;
+  const response = policy?.response ?? (typeof handler === 'function' ? ask(handler, record) : handler);
   if (response !== 'continue') return 'fail';
   logger.warn({ topic, partition, offset, error: error.message }, 'record cannot be read, dropped');
-  if (deadLetterTopic !== undefined) collector.sendDeadLetter(deadLetterTopic, record);
+  if (deadLetterTopic !== undefined) collector.sendDeadLetter(deadLetterTopic, { ...record, attempts: 1 });
   return 'continue';
 }
 

@@ -1,17 +1,22 @@
 /** The context that one processor of a task sees. Mirrors `ProcessorContextImpl`. */
 import type { LiveStore } from '../../state/index.ts';
 import type {
+  AsynchronousEnvironment,
+  AsynchronousOperator,
   Cancellable,
+  DeadLetter,
   DropReason,
   InternalProcessorContext,
   OperatorTime,
   ProcessingContext,
   PunctuationType,
+  RecordBytes,
   RecordMetadata,
   StreamRecord,
   TopologyNode,
 } from '../../topology/index.ts';
 import { StreamsError } from '../errors.ts';
+import { sendDeadLetter } from './dead-letters.ts';
 import type { Task } from './task.ts';
 
 /** A node at work. */
@@ -127,6 +132,18 @@ export class NodeContext implements InternalProcessorContext {
     this.#task.currentNode = this.#node.name;
     run();
     this.#task.context = before;
+  }
+
+  asynchronous(operator: AsynchronousOperator): AsynchronousEnvironment {
+    return this.#task.asynchronous(this.#node, operator);
+  }
+
+  sourceBytes(): RecordBytes | null {
+    return this.#task.sourceBytes();
+  }
+
+  sendDeadLetter(letter: DeadLetter): boolean {
+    return sendDeadLetter(this.#task, this.#node, letter);
   }
 
   operatorTime(): OperatorTime {

@@ -7,9 +7,8 @@ import { ByteWriter } from '../../bytes.ts';
 import { type Header, NO_HEADERS } from '../../headers.ts';
 import { partitionForKey } from '../../kafka/murmur2.ts';
 import { sharesBytes } from '../../serdes/index.ts';
-import type { SinkNode, StreamRecord } from '../../topology/index.ts';
+import type { DeadLetter, SinkNode, StreamRecord } from '../../topology/index.ts';
 import { StreamsError } from '../errors.ts';
-import type { UndecodableRecord } from '../options.ts';
 import type { RecordQueue } from './record-queue.ts';
 
 /** What records are written to; `Producer` is one. Length −1 is null, partition −1 the default partitioning. */
@@ -31,6 +30,8 @@ export interface RecordSink {
 }
 
 const EMPTY = Buffer.alloc(0);
+/** How often it was tried, which KIP-1034 has no header for. */
+const ATTEMPTS_HEADER = '__millrace.errors.attempts';
 
 export class RecordCollector {
   readonly sink: RecordSink;
@@ -101,8 +102,8 @@ export class RecordCollector {
     );
   }
 
-  /** Writes an untouched record to the dead letter topic, with the headers of KIP-1034. */
-  sendDeadLetter(topic: string, record: UndecodableRecord): void {
+  /** Writes a record to a dead letter topic, with the headers of KIP-1034 and the number of tries. */
+  sendDeadLetter(topic: string, record: DeadLetter): void {
     const { key, value, error } = record;
     const text = (name: string, content: string): Header => ({
       key: `__streams.errors.${name}`,
@@ -113,9 +114,14 @@ export class RecordCollector {
       text('exception', error.name),
       text('stacktrace', error.stack ?? ''),
       text('message', error.message),
-      text('topic', record.topic),
-      text('partition', String(record.partition)),
-      text('offset', String(record.offset)),
+      ...(record.topic === null
+        ? []
+        : [
+            text('topic', record.topic),
+            text('partition', String(record.partition)),
+            text('offset', String(record.offset)),
+          ]),
+      { key: ATTEMPTS_HEADER, value: Buffer.from(String(record.attempts)) },
     ];
     const timestamp = Math.max(record.timestamp, 0);
     this.sink.send(

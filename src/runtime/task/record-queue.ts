@@ -4,7 +4,7 @@
  * a null value that its serde does not let through is dropped and counted.
  */
 import { nowReading } from '../../byte-views.ts';
-import { type ErrorContext, messageOf } from '../../errors.ts';
+import { asError, type ErrorContext, messageOf } from '../../errors.ts';
 import { type Header, NO_HEADERS } from '../../headers.ts';
 import { SchemaPendingError } from '../../serdes/index.ts';
 import {
@@ -189,7 +189,14 @@ export class RecordQueue {
     const headers = raw.headerCount === 0 ? NO_HEADERS : raw.headers();
     const record = new SourceRecord(key, value, topic, partition, raw.offset, raw.timestamp, headers);
     if (node.timestamp !== undefined) {
-      const timestamp = this.#extract(node.timestamp, record);
+      let timestamp: number;
+      try {
+        timestamp = this.#extract(node.timestamp, record);
+      } catch (error) {
+        if (node.errorPolicy?.response !== 'continue') throw error;
+        this.#undecodable(raw, error);
+        return false;
+      }
       if (!isTimestamp(timestamp)) {
         this.#environment.drop('invalid-timestamp');
         return false;
@@ -223,7 +230,7 @@ export class RecordQueue {
 
   #undecodable(raw: RawRecord, thrown: unknown): void {
     const { topic, partition } = this.source;
-    const error = thrown instanceof Error ? thrown : new Error(messageOf(thrown));
+    const error = asError(thrown);
     const response = this.#environment.undecodable({
       topic,
       partition,

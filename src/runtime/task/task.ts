@@ -2,8 +2,8 @@
  * A task: one sub-topology at work on one partition number. Takes records from its queues, the lowest timestamp first,
  * and runs them through its own instances of the processors, synchronously. Mirrors `StreamTask`.
  */
-import { MillraceError, messageOf } from '../../errors.ts';
-import { SerdeError } from '../../serdes/index.ts';
+import { abortController } from '../../backoff.ts';
+import type { MillraceError } from '../../errors.ts';
 import {
   type CacheBudget,
   KeyValueFacade,
@@ -15,22 +15,30 @@ import {
 } from '../../state/index.ts';
 import {
   type AnyProcessor,
+  type AsynchronousEnvironment,
+  type AsynchronousOperator,
+  type ErrorPolicy,
   keepContext,
   type OperatorTime,
   type ProcessingContext,
   type ProcessorNode,
   type PunctuationType,
+  type RecordBytes,
   type SinkNode,
   type StreamRecord,
   type SubTopology,
+  type TopologyNode,
 } from '../../topology/index.ts';
 import { StreamsError } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 import type { HandlerResponse, UndecodableRecord } from '../options.ts';
+import { AsynchronousWork } from './asynchronous-work.ts';
+import { bytesOf, guarded } from './dead-letters.ts';
 import { NodeContext, type RuntimeNode } from './node-context.ts';
 import { Punctuations } from './punctuation.ts';
 import type { RecordCollector } from './record-collector.ts';
 import { RecordQueue, type RecordSource } from './record-queue.ts';
+import { processingFailed, stepFailed } from './task-errors.ts';
 
 export interface TaskId {
   readonly subTopology: number;
@@ -55,11 +63,16 @@ export interface TaskOptions {
   /** Topic names as the cluster has them: repartition topics with the application id before them. */
   topicName(undecorated: string): string;
   changelogTopic(store: string): string | undefined;
-  undecodable(record: UndecodableRecord): HandlerResponse;
+  /** @param policy the source's own */
+  undecodable(record: UndecodableRecord, policy: ErrorPolicy | undefined): HandlerResponse;
   /** A store's bytes did not fit it any more and were deleted; not logged, it is empty now. */
   onWiped?(store: string, logged: boolean): void;
   nowMs(): number;
+  readonly asynchrony: Asynchrony;
 }
+
+/** What work beside the record path needs of whoever runs the tasks. */
+export type Asynchrony = Omit<AsynchronousEnvironment, 'signal'>;
 
 const NO_CONTEXT: ProcessingContext = { topic: null, partition: -1, offset: -1, timestamp: -1, headers: [] };
 
@@ -82,6 +95,10 @@ export class Task {
   currentNode = '';
   readonly operatorTimes: OperatorTime[] = [];
   readonly options: TaskOptions;
+  /** Undefined: nothing goes on beside the record path. */
+  work: AsynchronousWork | undefined;
+  /** Aborts when the task is closed. */
+  readonly #closed = abortController();
   readonly #nodes = new Map<string, RuntimeNode>();
   readonly #processors: { readonly node: string; readonly processor: AnyProcessor }[] = [];
   readonly #facades = new Map<string, KeyValueFacade<unknown, unknown> | WindowFacade<unknown, unknown>>();
@@ -139,7 +156,10 @@ export class Task {
     const node = subTopology.sources.find(({ topics }) =>
       topics instanceof RegExp ? topics.test(source.topic) : topics.some((topic) => topicName(topic) === source.topic),
     )!;
-    const queue = new RecordQueue(node, source, { drop: (reason) => metrics.drop(reason), undecodable });
+    const queue = new RecordQueue(node, source, {
+      drop: (reason) => metrics.drop(reason),
+      undecodable: (record) => undecodable(record, node.errorPolicy),
+    });
     this.queues.push(queue);
     return queue;
   }
@@ -158,9 +178,10 @@ export class Task {
       if (node.kind === 'processor') {
         const processor = this.#supplied(node);
         this.#processors.push({ node: node.name, processor });
-        this.#nodes.set(node.name, { name: node.name, context, processor });
+        this.#nodes.set(node.name, { name: node.name, context, processor: guarded(this, node, processor) });
       } else if (node.kind === 'sink') {
-        this.#nodes.set(node.name, { name: node.name, context, processor: { process: this.#sinkProcess(node) } });
+        const processor = guarded(this, node, { process: this.#sinkProcess(node) });
+        this.#nodes.set(node.name, { name: node.name, context, processor });
       } else {
         this.#nodes.set(node.name, {
           name: node.name,
@@ -193,6 +214,7 @@ export class Task {
    * @param idleMs −1: never waits
    */
   isReady(waits: boolean): boolean {
+    if (this.work?.isFull === true) return false;
     // Of one queue with a head there is nothing to select.
     if (this.#next === undefined || this.queues.length > 1) this.#selectNext();
     if (this.#next === undefined) return false;
@@ -212,7 +234,7 @@ export class Task {
     try {
       (queue.entry ??= this.#nodes.get(queue.node.name)!.context).forward(head);
     } catch (error) {
-      throw this.#located(error, queue);
+      throw processingFailed(error, { taskId: this.name, node: this.currentNode }, this.context);
     }
     this.#current = undefined;
     this.dirty = true;
@@ -224,13 +246,74 @@ export class Task {
     } else this.#selectNext();
   }
 
+  /** True where no record is to be processed now, whatever there is. */
+  get isHeld(): boolean {
+    return this.work?.isFull === true;
+  }
+
+  /** True where its positions may be committed: they are not in the middle of a batch. */
+  get isCommittable(): boolean {
+    return this.work?.hasOpenBatch !== true;
+  }
+
+  /** Hands on what asynchronous operators have results for. @returns how many records */
+  deliver(): number {
+    if (this.work === undefined) return 0;
+    this.#current = undefined;
+    try {
+      const delivered = this.work.deliver();
+      if (delivered > 0) this.dirty = true;
+      return delivered;
+    } catch (error) {
+      throw processingFailed(error, { taskId: this.name, node: this.currentNode }, this.context);
+    }
+  }
+
+  /** True where its batches are to end: one is full or old enough, or the task is to be committed. */
+  isBatchDue(nowMs: number): boolean {
+    const { work } = this;
+    if (work === undefined || work.isFrozen) return false;
+    return work.isBatchDue(nowMs) || (this.commitRequested && work.hasOpenBatch);
+  }
+
+  /** Ends the batches that it has gathered; nothing is processed until they are handled and committed. */
+  endBatch(): void {
+    this.flush();
+    const { written, ring: onEnd } = this.options.asynchrony;
+    this.work!.endBatch(this.queues, { written, signal: this.#closed.signal, onEnd });
+  }
+
+  /** A commit has sent the positions. */
+  committed(): void {
+    this.work?.committed(this.queues);
+  }
+
+  /** Takes up what was under way when the state was last committed. */
+  async resume(): Promise<void> {
+    await this.work?.resume(this.#closed.signal);
+  }
+
+  asynchronous(node: TopologyNode, operator: AsynchronousOperator): AsynchronousEnvironment {
+    this.work ??= new AsynchronousWork();
+    this.work.add(operator);
+    const deadLetterTopic = node.errorPolicy?.deadLetterTopic ?? this.options.asynchrony.deadLetterTopic;
+    return { ...this.options.asynchrony, signal: this.#closed.signal, deadLetterTopic };
+  }
+
+  /** The record being processed as its topic has it; null behind a flush, a result of an asynchronous call, a punctuator. */
+  sourceBytes(): RecordBytes | null {
+    const raw = this.#current?.raw;
+    return raw === undefined ? null : bytesOf(raw);
+  }
+
   /** Serialises what is dirty: downstream of caching stores, to changelogs, to the overlays. */
   flush(): void {
     this.#current = undefined;
+    this.work?.beforeFlush();
     try {
       this.#state.flush();
     } catch (error) {
-      throw this.#located(error, undefined);
+      throw processingFailed(error, { taskId: this.name, node: this.currentNode }, undefined);
     }
   }
 
@@ -285,6 +368,7 @@ export class Task {
    */
   async close(): Promise<void> {
     let failure: unknown;
+    this.#closed.abort();
     for (const { node, processor } of this.#processors.splice(0)) {
       this.currentNode = node;
       try {
@@ -332,37 +416,7 @@ export class Task {
     return (record) => collector.send(node, extract(record.key, record.value, record), record, this.#current);
   }
 
-  /** What user code threw, or a serde that refuses a value, with the operator and the record that it was at. */
-  #located(error: unknown, queue: RecordQueue | undefined): MillraceError {
-    const refused = error instanceof SerdeError && error.code === 'MILLRACE_SERDES_SERIALIZATION';
-    if (error instanceof MillraceError && !refused) return error;
-    const at =
-      queue === undefined
-        ? ''
-        : ` of the record at ${queue.source.topic}-${queue.source.partition} offset ${this.context.offset}`;
-    const store = refused && error.store !== undefined ? { store: error.store } : {};
-    const place = { taskId: this.name, node: this.currentNode, ...store };
-    return new StreamsError(
-      refused ? 'MILLRACE_RUNTIME_SERIALIZATION' : 'MILLRACE_RUNTIME_PROCESSING',
-      `Processing${at} failed in ${this.currentNode} (task ${this.name}): ${messageOf(error)}`,
-      {
-        cause: error,
-        context:
-          queue === undefined
-            ? place
-            : { ...place, topic: queue.source.topic, partition: queue.source.partition, offset: this.context.offset },
-      },
-    );
-  }
-
-  /** Outside of a record's processing. */
   #failed(doing: string, error: unknown): MillraceError {
-    if (error instanceof MillraceError) return error;
-    const { currentNode: node, name: taskId } = this;
-    return new StreamsError(
-      'MILLRACE_RUNTIME_PROCESSING',
-      `${doing} ${node} failed (task ${taskId}): ${messageOf(error)}`,
-      { cause: error, context: { node, taskId } },
-    );
+    return stepFailed(doing, error, { taskId: this.name, node: this.currentNode });
   }
 }
