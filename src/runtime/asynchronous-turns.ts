@@ -25,6 +25,11 @@ export class AsynchronousTurns {
     this.#options = options;
   }
 
+  /** True where a task has work beside the record path. */
+  get isAny(): boolean {
+    return this.#options.tasks().some((task) => task.work !== undefined);
+  }
+
   /** Hands on what asynchronous operators have results for. @returns how many records @throws what ends a task */
   deliver(): number {
     let delivered = 0;

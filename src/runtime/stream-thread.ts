@@ -363,10 +363,7 @@ export class StreamThread {
     this.#isRunning = false;
     this.#settings.onState('rebalancing');
     this.#assignor.stopLeading();
-    if (!lost) {
-      await this.#drain();
-      return this.#commit();
-    }
+    if (!lost) return this.#handBack();
     this.#generation = undefined;
     // Others may have the tasks: what was not acknowledged must not come after what they write.
     this.#producer.discard();
@@ -391,14 +388,20 @@ export class StreamThread {
     if (!(await settlesBefore(waiting, this.#giveUp.signal))) throw interrupted(what);
   }
 
-  /** Asynchronous work is waited for, within its bound. */
-  async #drain(): Promise<void> {
-    if (this.#generation !== undefined) await this.#asynchronous.drain(this.#generation.lost, this.#giveUp.signal);
+  /** What is under way is finished, within its bound, and committed: the tasks may be another's next. */
+  async #handBack(): Promise<void> {
+    const generation = this.#generation;
+    if (generation === undefined) return;
+    const ends = [generation.lost, this.#giveUp.signal];
+    await this.#asynchronous.drain(...ends);
+    if (generation.lost.aborted) return;
+    await this.#commit();
+    // Who has them next shall not call again for what is done: that went out behind what the commit waited for.
+    if (this.#asynchronous.isAny) await settlesBefore(this.#producer.flush(), ...ends);
   }
 
   async #closeCleanly(): Promise<void> {
-    await this.#drain();
-    if (this.#generation?.lost.aborted === false) await this.#commit();
+    await this.#handBack();
     // Others may have the tasks: as when they are lost on the way.
     if (this.#generation?.lost.aborted === true) this.#producer.discard();
     await this.#tasks.close();

@@ -12,7 +12,7 @@ type Stream = KStream<string | null, { n: number }>;
 
 /** Pipes 1 to 3 through an operator; `two` throws at 2. */
 async function through(
-  build: (stream: Stream) => KStream<string | null, { n: number }> | void,
+  build: (stream: Stream) => KStream<string | null, { n: number }> | undefined,
   deadLetterTopic?: string,
 ) {
   const builder = new StreamsBuilder();

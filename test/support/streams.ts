@@ -86,6 +86,8 @@ export async function produce(
 export async function watch(brokers: readonly string[], topic: string): Promise<[string, string][]> {
   const consumer: Consumer = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING }).consumer({
     groupId: `watch-${Math.random()}`,
+    // Leaving waits for the fetch that is out.
+    maxWaitTimeInMs: 100,
   });
   closeLater(() => consumer.disconnect());
   await consumer.connect();

@@ -1,0 +1,474 @@
+/** mapAsync and forEachBatch in a running application: commits, restarts, rebalances, and what holds up what. */
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import {
+  BatchFencedError,
+  type BatchPosition,
+  type ForEachBatchOptions,
+  type KafkaStreams,
+  type MapAsyncOptions,
+  StreamsBuilder,
+  string,
+  type Topology,
+} from '../../src/index.ts';
+import { commitOffsets, fetchCommitted, KafkaCluster, partitionKey } from '../../src/kafka/index.ts';
+import { temporaryFolder } from '../support/programs.ts';
+import { newStreams, ownKafka, produce, runStreams, warnings, watch } from '../support/streams.ts';
+import { newTopics } from '../support/topics.ts';
+import { waitFor } from '../support/wait.ts';
+
+const brokers = inject('brokers');
+const s = string();
+let cluster: KafkaCluster;
+
+beforeAll(async () => {
+  cluster = new KafkaCluster({ kafka: { brokers } });
+  await cluster.connect();
+});
+afterAll(() => cluster.close());
+
+/** A topic to read and one to write, of two partitions each. */
+async function topics(): Promise<{ input: string; output: string; applicationId: string }> {
+  const id = randomUUID();
+  const [input, output] = [`in-${id}`, `out-${id}`];
+  await newTopics(cluster, [input, output], 2);
+  return { input, output, applicationId: `app-${id}` };
+}
+
+async function committed(applicationId: string, topic: string): Promise<number[]> {
+  const partitions = [0, 1].map((partition) => ({ topic, partition }));
+  const found = await fetchCommitted(cluster, applicationId, partitions);
+  return partitions.map((at) => found.get(partitionKey(at))?.offset ?? 0);
+}
+
+/** Promises that a test lets go, one by one or all from then on. */
+class Gate {
+  readonly waiting: string[] = [];
+  #open = false;
+  #release: (() => void)[] = [];
+
+  pass(what: string): Promise<void> {
+    this.waiting.push(what);
+    return this.#open ? Promise.resolve() : new Promise((resolve) => this.#release.push(resolve));
+  }
+
+  open(): void {
+    this.#open = true;
+    for (const release of this.#release.splice(0)) release();
+  }
+}
+
+function calling(
+  { input, output }: { input: string; output: string },
+  gate: Gate,
+  options: MapAsyncOptions<string | null, string, string | null, string> = {},
+): Topology {
+  const builder = new StreamsBuilder();
+  builder
+    .stream(input, { key: s, value: s })
+    .mapAsync(
+      async (key, value) => {
+        await gate.pass(value);
+        return [key, value.toUpperCase()] as const;
+      },
+      { name: 'call', ...options },
+    )
+    .to(output, { key: s, value: s });
+  return builder.build();
+}
+
+const messages = (values: readonly string[], partition = 0) =>
+  values.map((value) => ({ key: value, value, partition }));
+
+test('a commit waits for no call, and a restart issues again what was under way: from the disk, and from the changelog', async () => {
+  const at = await topics();
+  const stateDir = temporaryFolder();
+  const seen = await watch(brokers, at.output);
+  const stuck = new Gate();
+  const first = await runStreams(brokers, calling(at, stuck), { ...at, stateDir, drainTimeoutMs: 50 });
+  await produce(brokers, at.input, messages(['a', 'b', 'c']));
+  await waitFor(() => stuck.waiting.length === 3);
+  await waitFor(async () => (await committed(at.applicationId, at.input))[0] === 3, 10_000, 'the position');
+  await first.close();
+  const again = new Gate();
+  const second = await runStreams(brokers, calling(at, again), { ...at, stateDir, drainTimeoutMs: 50 });
+  await waitFor(() => again.waiting.length === 3);
+  await second.close();
+  const free = new Gate();
+  free.open();
+  await runStreams(brokers, calling(at, free), { ...at, stateDir: temporaryFolder() });
+  await waitFor(() => seen.length >= 3, 20_000, 'the results');
+  expect([stuck.waiting, again.waiting, free.waiting]).toEqual([
+    ['a', 'b', 'c'],
+    ['a', 'b', 'c'],
+    ['a', 'b', 'c'],
+  ]);
+  expect(seen.map(([, value]) => value).sort()).toEqual(['A', 'B', 'C']);
+});
+
+test('a result that is delivered and committed is not called for again', async () => {
+  const at = await topics();
+  const seen = await watch(brokers, at.output);
+  const gate = new Gate();
+  const first = await runStreams(brokers, calling(at, gate), { ...at, stateDir: temporaryFolder() });
+  await produce(brokers, at.input, messages(['a', 'b']));
+  // Logged as pending, then answered.
+  await waitFor(async () => (await committed(at.applicationId, at.input))[0] === 2, 10_000, 'the position');
+  gate.open();
+  await waitFor(() => seen.length === 2);
+  await first.close();
+  const next = new Gate();
+  next.open();
+  await runStreams(brokers, calling(at, next), { ...at, stateDir: temporaryFolder() });
+  await produce(brokers, at.input, messages(['c']));
+  await waitFor(() => seen.length >= 3);
+  expect(next.waiting).toEqual(['c']);
+  expect(seen.map(([, value]) => value)).toEqual(['A', 'B', 'C']);
+});
+
+test('records of one key are called for one after another, other keys side by side', async () => {
+  const at = await topics();
+  const gate = new Gate();
+  await runStreams(brokers, calling(at, gate), { ...at });
+  const values = ['1', '2', '3'].flatMap((value) =>
+    ['x', 'y'].map((key) => ({ key, value: key + value, partition: 0 })),
+  );
+  await produce(brokers, at.input, values);
+  await waitFor(() => gate.waiting.length === 2);
+  expect(gate.waiting).toEqual(['x1', 'y1']);
+  const seen = await watch(brokers, at.output);
+  gate.open();
+  await waitFor(() => seen.length === 6);
+  for (const key of ['x', 'y'])
+    expect(seen.filter((record) => record[0] === key).map((record) => record[1])).toEqual(
+      ['1', '2', '3'].map((value) => key.toUpperCase() + value),
+    );
+});
+
+test('a call that hangs holds up its task only when as many records wait as may, and no other task', async () => {
+  const at = await topics();
+  const gate = new Gate();
+  const free = new Set(Array.from({ length: 20 }, (_, i) => `other-${i}`));
+  const builder = new StreamsBuilder();
+  const done: string[] = [];
+  builder
+    .stream(at.input, { key: s, value: s })
+    .mapAsync(
+      async (key, value) => {
+        if (!free.has(value)) await gate.pass(value);
+        return [key, value];
+      },
+      { order: 'none', maxPending: 5, concurrency: 100 },
+    )
+    .forEach((_key, value) => void done.push(value));
+  await runStreams(brokers, builder.build(), { ...at });
+  await produce(brokers, at.input, messages(Array.from({ length: 20 }, (_, i) => `stuck-${i}`)));
+  await waitFor(() => gate.waiting.length === 5);
+  await produce(brokers, at.input, messages([...free], 1));
+  await waitFor(() => done.length === 20);
+  expect(gate.waiting).toHaveLength(5);
+  gate.open();
+  await waitFor(() => done.length === 40);
+});
+
+test('a call that failed for good stops the application by default; the record is called for again after the restart', async () => {
+  const at = await topics();
+  const stateDir = temporaryFolder();
+  const failing = new StreamsBuilder();
+  failing.stream(at.input, { key: s, value: s }).mapAsync(
+    async () => {
+      throw Object.assign(new Error('no'), { retriable: false });
+    },
+    { name: 'call' },
+  );
+  const errors: Error[] = [];
+  const first = newStreams(brokers, failing.build(), { ...at, stateDir });
+  first.setUncaughtErrorHandler((error) => {
+    errors.push(error);
+    return 'shutdown-client';
+  });
+  await first.start();
+  await produce(brokers, at.input, messages(['a']));
+  await waitFor(() => first.state === 'ERROR', 10_000, 'ERROR');
+  expect(errors).toMatchObject([{ code: 'MILLRACE_PROCESSORS_CALL_FAILED', attempts: 1, topic: at.input, offset: 0 }]);
+  const gate = new Gate();
+  gate.open();
+  await runStreams(brokers, calling(at, gate), { ...at, stateDir });
+  await waitFor(() => gate.waiting.length === 1);
+});
+
+/** A topology whose batches a test handles. */
+function batching(
+  input: string,
+  handler: (values: string[], positions: readonly BatchPosition[], attempt: number) => Promise<void>,
+  options: ForEachBatchOptions = {},
+): Topology {
+  const builder = new StreamsBuilder();
+  builder.stream(input, { key: s, value: s }).forEachBatch(
+    async (records, { positions, attempt }) =>
+      handler(
+        records.map(({ value }) => value),
+        positions,
+        attempt,
+      ),
+    {
+      name: 'sink',
+      maxRecords: 2,
+      maxWaitMs: 50,
+      ...options,
+    },
+  );
+  return builder.build();
+}
+
+test('positions are committed behind a batch that is handled, never before and never within', async () => {
+  const at = await topics();
+  const gate = new Gate();
+  const streams = await runStreams(
+    brokers,
+    batching(at.input, (values) => gate.pass(values.join())),
+    { ...at },
+  );
+  await produce(brokers, at.input, messages(['a', 'b', 'c']));
+  await waitFor(() => gate.waiting.length === 1);
+  const before = streams.metrics().commitTotal;
+  // The other task commits as ever.
+  await produce(brokers, at.input, messages(['z'], 1));
+  await waitFor(() => gate.waiting.length === 2);
+  expect(await committed(at.applicationId, at.input)).toEqual([0, 0]);
+  gate.open();
+  await waitFor(async () => (await committed(at.applicationId, at.input)).join() === '3,1', 10_000, 'the positions');
+  expect(gate.waiting.sort()).toEqual(['a,b', 'c', 'z']);
+  expect(streams.metrics().commitTotal).toBeGreaterThan(before);
+});
+
+test('a batch commits as soon as it is handled, whatever the commit interval', async () => {
+  const at = await topics();
+  await runStreams(
+    brokers,
+    batching(at.input, async () => {}),
+    { ...at, commitIntervalMs: 3_600_000 },
+  );
+  await produce(brokers, at.input, messages(['a', 'b']));
+  await waitFor(async () => (await committed(at.applicationId, at.input))[0] === 2, 10_000, 'the position');
+});
+
+test.skipIf(inject('brokerKind') === 'apache')(
+  'while a batch is tried again the member stays in its group, beyond its session',
+  async () => {
+    const at = { input: 'in', applicationId: 'app' };
+    const own = await ownKafka({ topics: [at.input] });
+    let tries = 0;
+    let over = false;
+    const lines = warnings();
+    const streams = await runStreams(
+      own.brokers,
+      batching(
+        at.input,
+        async () => {
+          tries++;
+          if (!over) throw new Error('down');
+        },
+        { retry: { initialMs: 20, maxMs: 20, maxAttempts: Number.POSITIVE_INFINITY } },
+      ),
+      { ...at, sessionTimeoutMs: 500, logger: lines },
+    );
+    await produce(own.brokers, at.input, messages(['a']));
+    // A try every 20 ms.
+    await waitFor(() => tries > 50);
+    expect(streams.state).toBe('RUNNING');
+    over = true;
+    await waitFor(() => streams.metrics().commitTotal > 0);
+    expect(lines.lines.filter((line) => !/trying again/.test(line))).toEqual([]);
+  },
+);
+
+test('a member that leaves hands back what its handler did not finish in time', async () => {
+  const at = await topics();
+  const stuck = new Gate();
+  const first = await runStreams(
+    brokers,
+    batching(at.input, (values) => stuck.pass(values.join())),
+    {
+      ...at,
+      drainTimeoutMs: 100,
+    },
+  );
+  await produce(brokers, at.input, messages(['a', 'b']));
+  await waitFor(() => stuck.waiting.length === 1);
+  await first.close();
+  expect(await committed(at.applicationId, at.input)).toEqual([0, 0]);
+  const handled: string[] = [];
+  await runStreams(
+    brokers,
+    batching(at.input, async (values) => void handled.push(...values)),
+    { ...at },
+  );
+  await waitFor(() => handled.length === 2);
+  expect(handled).toEqual(['a', 'b']);
+});
+
+test('a member that leaves finishes what can be finished: nothing is handled twice', async () => {
+  const at = await topics();
+  const handled: string[] = [];
+  const slow = async (values: string[]): Promise<void> => {
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    handled.push(...values);
+  };
+  const values = Array.from({ length: 21 }, (_, i) => String(i));
+  const all = async (streams: KafkaStreams, count: number): Promise<void> => {
+    await waitFor(() => handled.length >= count);
+    await streams.close();
+  };
+  await produce(brokers, at.input, messages(values));
+  await all(await runStreams(brokers, batching(at.input, slow, { maxWaitMs: 60_000 }), { ...at }), 4);
+  await all(await runStreams(brokers, batching(at.input, slow, { maxWaitMs: 60_000 }), { ...at }), 10);
+  await all(await runStreams(brokers, batching(at.input, slow), { ...at }), 21);
+  expect(handled).toEqual(values);
+});
+
+test('a second member: the rebalance waits for a batch under way, and both go on without a repetition', async () => {
+  const at = await topics();
+  const handled: string[] = [];
+  const handler = async (values: string[]): Promise<void> => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    handled.push(...values);
+  };
+  await runStreams(brokers, batching(at.input, handler), { ...at, stateDir: temporaryFolder() });
+  const values = Array.from({ length: 60 }, (_, i) => String(i));
+  await produce(brokers, at.input, messages(values.filter((_v, i) => i % 2 === 0)));
+  await produce(
+    brokers,
+    at.input,
+    messages(
+      values.filter((_v, i) => i % 2 === 1),
+      1,
+    ),
+  );
+  await runStreams(brokers, batching(at.input, handler), { ...at, stateDir: temporaryFolder() });
+  await waitFor(() => handled.length >= 60);
+  expect(handled.map(Number).sort((a, b) => a - b)).toEqual(values.map(Number));
+});
+
+/** A target system that stores rows and positions at once. */
+class Target {
+  readonly rows: string[] = [];
+  readonly positions = new Map<string, number>();
+  isDown = false;
+
+  store(values: readonly string[], positions: readonly BatchPosition[]): void {
+    for (const at of positions)
+      if ((this.positions.get(partitionKey(at)) ?? null) !== at.expected) throw new BatchFencedError();
+    for (const at of positions) this.positions.set(partitionKey(at), at.next);
+    this.rows.push(...values);
+  }
+
+  readonly load = async (partitions: readonly { topic: string; partition: number }[]) => {
+    if (this.isDown) throw new Error('down');
+    return partitions.flatMap((at) => {
+      const offset = this.positions.get(partitionKey(at));
+      return offset === undefined ? [] : [{ ...at, offset }];
+    });
+  };
+}
+
+test('a target that remembers positions: a restart begins there, whatever the group says, and each row is there once', async () => {
+  const at = await topics();
+  const target = new Target();
+  const topology = (): Topology =>
+    batching(at.input, async (values, positions) => target.store(values, positions), { positions: target });
+  await produce(brokers, at.input, messages(['a', 'b', 'c', 'd']));
+  const first = await runStreams(brokers, topology(), { ...at });
+  await waitFor(() => target.rows.length === 4);
+  await first.close();
+  // The database has what the group does not know: as after a kill between the two.
+  const nobody = { groupId: at.applicationId, generationId: -1, memberId: '' };
+  await commitOffsets(cluster, nobody, [{ topic: at.input, partition: 0, offset: 0, metadata: null }]);
+  await runStreams(brokers, topology(), { ...at });
+  await produce(brokers, at.input, messages(['e']));
+  await waitFor(() => target.rows.length >= 5);
+  expect(target.rows).toEqual(['a', 'b', 'c', 'd', 'e']);
+});
+
+test('a batch that is fenced is dropped, and the task begins where the target says', async () => {
+  const at = await topics();
+  const target = new Target();
+  const lines = warnings();
+  const topology = batching(at.input, async (values, positions) => target.store(values, positions), {
+    positions: target,
+  });
+  await runStreams(brokers, topology, { ...at, logger: lines });
+  await produce(brokers, at.input, messages(['a', 'b']));
+  await waitFor(() => target.rows.length === 2);
+  // Another process has stored what comes next.
+  target.positions.set(partitionKey({ topic: at.input, partition: 0 }), 4);
+  await produce(brokers, at.input, messages(['c', 'd', 'e', 'f']));
+  await waitFor(() => target.rows.length >= 4);
+  expect(target.rows).toEqual(['a', 'b', 'e', 'f']);
+  expect(lines.lines.some((line) => /another process has written there/.test(line))).toBe(true);
+});
+
+test('a target that is down when tasks start is waited for', async () => {
+  const at = await topics();
+  const target = new Target();
+  target.isDown = true;
+  const lines = warnings();
+  const streams = newStreams(
+    brokers,
+    batching(at.input, async (values, positions) => target.store(values, positions), {
+      positions: target,
+      retry: { initialMs: 10, maxMs: 10, maxAttempts: Number.POSITIVE_INFINITY },
+    }),
+    { ...at, logger: lines },
+  );
+  await streams.start();
+  await produce(brokers, at.input, messages(['a']));
+  await waitFor(() => lines.lines.filter((line) => /target system failed/.test(line)).length > 3);
+  expect(streams.state).toBe('REBALANCING');
+  target.isDown = false;
+  await waitFor(() => target.rows.length === 1);
+});
+
+test('a target that stays down ends the start with what it said', async () => {
+  const at = await topics();
+  const target = new Target();
+  target.isDown = true;
+  const errors: Error[] = [];
+  const streams = newStreams(
+    brokers,
+    batching(at.input, async () => {}, { positions: target, retry: { initialMs: 5, maxAttempts: 2 } }),
+    { ...at },
+  );
+  streams.setUncaughtErrorHandler((error) => {
+    errors.push(error);
+    return 'shutdown-client';
+  });
+  await streams.start();
+  await waitFor(() => streams.state === 'ERROR', 10_000, 'ERROR');
+  expect(errors).toMatchObject([{ code: 'MILLRACE_RUNTIME_EXTERNAL_POSITIONS', message: /sink .*: down/ }]);
+});
+
+test('a user’s commit() in the middle of a batch ends it', async () => {
+  const at = await topics();
+  const builder = new StreamsBuilder();
+  const handled: string[] = [];
+  builder
+    .stream(at.input, { key: s, value: s })
+    .process<string | null, string>(() => {
+      let context: import('../../src/index.ts').ProcessorContext<string | null, string>;
+      return {
+        init: (given) => {
+          context = given;
+        },
+        process: (record) => {
+          context.forward(record);
+          if (record.value === 'last') context.commit();
+        },
+      };
+    })
+    .forEachBatch(async (records) => void handled.push(...records.map(({ value }) => value)), { maxWaitMs: 3_600_000 });
+  await runStreams(brokers, builder.build(), { ...at, commitIntervalMs: 3_600_000 });
+  await produce(brokers, at.input, messages(['a', 'last']));
+  await waitFor(async () => (await committed(at.applicationId, at.input))[0] === 2, 10_000, 'the position');
+  expect(handled).toEqual(['a', 'last']);
+});
