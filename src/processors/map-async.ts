@@ -162,12 +162,14 @@ export class MapAsyncProcessor<K, V, K2, V2> extends ForwardingProcessor<K, V, K
     return outcomes.length;
   }
 
-  outputsAcknowledged(): void {
+  outputsAcknowledged(): boolean {
     const delivered = this.#delivered;
-    if (delivered.length === 0) return;
+    if (delivered.length === 0) return false;
     this.#delivered = [];
     for (const call of delivered) this.#delete(call);
+    // Now rather than with the next commit: a crash in between would call for them again.
     this.#store.flush();
+    return true;
   }
 
   #newCall(sequence: number, record: PendingRecord<K, V>): Call<K, V> {

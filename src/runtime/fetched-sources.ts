@@ -60,7 +60,8 @@ export class FetchedSources implements TaskSources {
         const times = decodeCommitMetadata(position?.metadata ?? null);
         const offset = external.get(partitionKey(at));
         if (offset !== undefined) remembered.set(partitionKey(at), offset);
-        const epoch = offset === undefined ? position?.leaderEpoch : undefined;
+        // The group's position says the epoch that its offset was read in.
+        const epoch = offset === undefined || offset === position?.offset ? position?.leaderEpoch : undefined;
         const buffer = this.#settings.fetcher.add(at, offset ?? position?.offset, epoch);
         const queue = task.addSource(buffer);
         const known = this.#open.get(task);

@@ -295,8 +295,8 @@ export class TopologyTestDriver {
 
   async #commitTask(task: Task): Promise<void> {
     task.flush();
-    task.work?.outputsAcknowledged();
     await this.#commitState(task);
+    if (task.isCommittable) task.committed();
   }
 
   /** What comes next reads state back from its bytes: what would break after an eviction breaks in the test. */

@@ -136,8 +136,8 @@ export interface AsynchronousOperator {
   deliver?(): number;
   /** Called before the stores are serialised. */
   beforeFlush?(): void;
-  /** What was handed on before the last flush is acknowledged by the brokers. */
-  outputsAcknowledged?(): void;
+  /** What was handed on before the last flush is acknowledged by the brokers. @returns true where it wrote to a store */
+  outputsAcknowledged?(): boolean;
   /** True: nothing new is begun until it is set to false again. */
   hold?(held: boolean): void;
 }

@@ -318,4 +318,17 @@ export const namedScenarios: readonly NamedScenario[] = [
       faults: [at(35_538, 'refuse-first', { member: 1, code: 5, times: 1, latencyMs: 10 })],
     }),
   },
+  {
+    name: 'a call is forgotten when its result is safe, not when it has one',
+    scenario: scenario({
+      topology: 'calls',
+      keys: 30,
+      records: 400,
+      activeMs: 30_000,
+      faults: [
+        at(5_000, 'leaderless', { topics: 'repartition', partition: -1, node: 1, ms: 15_000 }),
+        at(8_000, 'kill', { member: 1 }),
+      ],
+    }),
+  },
 ];

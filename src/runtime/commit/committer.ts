@@ -73,7 +73,6 @@ export class Committer {
       if (generation.lost.aborted) return 'fenced';
       throw interrupted('writing');
     }
-    for (const task of tasks) task.work?.outputsAcknowledged();
     const outcome = await this.#commitPositions(tasks.flatMap(positionsOf), generation);
     if (outcome === 'fenced') return outcome;
     await this.#writeDatabases(tasks);

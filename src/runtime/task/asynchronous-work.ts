@@ -109,12 +109,20 @@ export class AsynchronousWork {
     );
   }
 
-  /** The positions of a batch that was handled are committed: the next one begins. */
-  committed(queues: readonly RecordQueue[]): void {
-    if (this.#batch !== 'handled') return;
-    this.#batch = 'gathering';
-    for (const queue of queues)
-      if (queue.position >= 0) this.#remembered.set(partitionKey(queue.source), queue.position);
+  /**
+   * A commit is done: the batch that it was for has its positions, the next one begins, and what was handed on before is safe.
+   * @returns true where stores were written to, for the next commit: a deletion in the database that the changelog does not
+   *   have yet would be a record that comes back on another machine
+   */
+  committed(queues: readonly RecordQueue[]): boolean {
+    let wrote = false;
+    for (const operator of this.#operators) if (operator.outputsAcknowledged?.() === true) wrote = true;
+    if (this.#batch === 'handled') {
+      this.#batch = 'gathering';
+      for (const queue of queues)
+        if (queue.position >= 0) this.#remembered.set(partitionKey(queue.source), queue.position);
+    }
+    return wrote;
   }
 
   /** What a target system remembers of the task's input partitions: where the task begins. */
@@ -128,10 +136,6 @@ export class AsynchronousWork {
 
   beforeFlush(): void {
     for (const operator of this.#operators) operator.beforeFlush?.();
-  }
-
-  outputsAcknowledged(): void {
-    for (const operator of this.#operators) operator.outputsAcknowledged?.();
   }
 
   #positions(queues: readonly RecordQueue[]): BatchPosition[] {

@@ -283,9 +283,9 @@ export class Task {
     this.work!.endBatch(this.queues, { written, signal: this.#closed.signal, onEnd });
   }
 
-  /** A commit has sent the positions. */
+  /** A commit is done: what was written before it is acknowledged, positions are sent, the database is written. */
   committed(): void {
-    this.work?.committed(this.queues);
+    if (this.work?.committed(this.queues) === true) this.dirty = true;
   }
 
   /** Takes up what was under way when the state was last committed. */

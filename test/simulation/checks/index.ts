@@ -10,6 +10,7 @@ import { spinning, stops } from './processes.ts';
 import { progress } from './progress.ts';
 import { relays } from './relays.ts';
 import { repeats } from './repeats.ts';
+import { sinks } from './sinks.ts';
 import { stores } from './stores.ts';
 
 export const checks: readonly Check[] = [
@@ -18,6 +19,7 @@ export const checks: readonly Check[] = [
   lateWrites,
   positions,
   relays,
+  sinks,
   contents,
   outputs,
   stores,

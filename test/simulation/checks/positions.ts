@@ -92,7 +92,7 @@ interface Place {
 
 function relayPlaces({ plan }: World, topic: string): Place[] {
   return plan.relays
-    .filter(({ from }) => matches(from, topic))
+    .filter(({ from, isAsynchronous }) => isAsynchronous !== true && matches(from, topic))
     .map(({ name, accepts }) => ({ place: name, takes: (record) => accepts?.(record) !== false }));
 }
 

@@ -5,6 +5,14 @@ import { sightingsOf, type World } from '../world/world.ts';
 import { show } from './changelog-order.ts';
 import type { Check } from './check.ts';
 
+/** Of a call's results: how many are not there yet. */
+export function missingOf(world: World, relay: Relay): number {
+  const there = new Set<number>();
+  for (let partition = 0; partition < world.logs.partitionsOf(relay.topic); partition++)
+    for (const record of world.logs.recordsOf(relay.topic, partition)) there.add(inputOf(record).id);
+  return written(world, relay).filter((id) => !there.has(id)).length;
+}
+
 export const relays: Check = {
   name: 'relays',
   atRest(world) {
@@ -30,7 +38,8 @@ export const relays: Check = {
   },
 };
 
-function written(world: World, { from, accepts }: Relay): number[] {
+/** Numbers of the records that have to be there. */
+export function written(world: World, { from, accepts }: Relay): number[] {
   const ids = new Set<number>();
   for (const topic of world.logs.topics())
     for (let partition = 0; partition < world.logs.partitionsOf(topic); partition++)

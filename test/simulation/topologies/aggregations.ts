@@ -27,7 +27,7 @@ const key = string();
 const consumed = { key, value: inputSerde };
 const produced = { key, value: trailSerde };
 
-function trailStore(name: string, more: Partial<StorePlan>): StorePlan {
+export function trailStore(name: string, more: Partial<StorePlan>): StorePlan {
   return {
     name,
     holds: 'trail',

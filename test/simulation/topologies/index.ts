@@ -1,5 +1,6 @@
 /** The topologies that are simulated, by name. A new one is a function in a file here and a line in this table. */
 import { byKey, byValue, chain, twoStores } from './aggregations.ts';
+import { batch, calls, exactBatch } from './asynchronous.ts';
 import { byValueInAvro } from './avro.ts';
 import { pattern } from './patterns.ts';
 import type { TopologyPlan } from './plan.ts';
@@ -23,5 +24,8 @@ export const topologies: Readonly<Record<string, (options: PlanOptions) => Topol
   windowed,
   pattern,
   avro: byValueInAvro,
+  calls,
+  batch,
+  'exact-batch': exactBatch,
   random,
 };

@@ -5,6 +5,7 @@
  */
 import { json, type Topology } from '../../../src/index.ts';
 import type { Settings } from '../world/settings.ts';
+import type { Database } from './database.ts';
 
 /** The value of an input record. */
 export interface Input {
@@ -44,7 +45,18 @@ export interface Relay {
   readonly from: readonly string[] | RegExp;
   /** Which records go there; undefined: all. */
   readonly accepts?: ((record: Seen) => boolean) | undefined;
+  /** Between the two is a call: a position may be committed before what comes of its records is there. */
+  readonly isAsynchronous?: boolean;
   keyOf(record: Seen): string;
+}
+
+/** A database that records go to in batches. */
+export interface SinkPlan {
+  readonly name: string;
+  readonly from: readonly string[];
+  readonly database: Database;
+  /** It remembers positions: every record is in it once. */
+  readonly isExact: boolean;
 }
 
 /** What a store has to hold. */
@@ -79,6 +91,7 @@ export interface TopologyPlan {
   readonly inputs: readonly InputTopic[];
   readonly relays: readonly Relay[];
   readonly stores: readonly StorePlan[];
+  readonly sinks?: readonly SinkPlan[];
   /** Topics that must be there and are not read. */
   readonly outputs: readonly InputTopic[];
   /** Of a pattern source: what new topics may be called; undefined: there is none. */

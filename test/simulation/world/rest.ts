@@ -2,6 +2,7 @@
  * After the faults have ended everything comes to rest within a bound: all input is processed and committed, and every
  * member runs or has told its handler why not.
  */
+import { missingOf } from '../checks/relays.ts';
 import { APPLICATION, matches } from '../topologies/plan.ts';
 import type { Member } from './member.ts';
 import type { World } from './world.ts';
@@ -21,12 +22,23 @@ export function lagOf(world: World): string[] {
         lags.push(`${topic}-${partition}: ${committed ?? 'nothing'} of ${end}`);
     }
   }
-  return plan.stores.length === 0 ? [] : lags;
+  if (plan.stores.length + (plan.sinks?.length ?? 0) === 0) return [];
+  return lags;
+}
+
+/** Calls whose results have not come, where that can be said. */
+function callsOf(world: World): string[] {
+  return world.plan.relays
+    .filter(({ isAsynchronous }) => isAsynchronous === true)
+    .flatMap((relay) => {
+      const missing = missingOf(world, relay);
+      return missing === 0 ? [] : [`${relay.name}: ${missing} results`];
+    });
 }
 
 /** Topics that the application reads and that are there. */
 export function sourcesOf({ cluster, plan }: World): string[] {
-  const froms = [...plan.relays, ...plan.stores].map(({ from }) => from);
+  const froms = [...plan.relays, ...plan.stores, ...(plan.sinks ?? [])].map(({ from }) => from);
   return cluster.topicNames().filter((topic) => froms.some((from) => matches(from, topic)));
 }
 
@@ -37,7 +49,7 @@ export async function awaitRest(world: World, members: readonly Member[] = world
   for (let quiet = 0; quiet < 3; ) {
     await kernel.sleep(500);
     if (world.isFailing) return false;
-    const lag = lagOf(world);
+    const lag = [...lagOf(world), ...callsOf(world)];
     const isDone =
       world.writers.every(({ isDone }) => isDone) &&
       lag.length === 0 &&
