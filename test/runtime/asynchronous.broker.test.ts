@@ -472,3 +472,32 @@ test('a user’s commit() in the middle of a batch ends it', async () => {
   await waitFor(async () => (await committed(at.applicationId, at.input))[0] === 2, 10_000, 'the position');
   expect(handled).toEqual(['a', 'last']);
 });
+
+test('a dead letter topic of a node is written to, and one that does not exist is told at the start', async () => {
+  const at = await topics();
+  const dead = `dead-${randomUUID()}`;
+  const topology = (): Topology => {
+    const builder = new StreamsBuilder();
+    builder
+      .stream(at.input, { key: s, value: s })
+      .mapValues(
+        (value) => {
+          if (value === 'bad') throw new Error('bad');
+          return value;
+        },
+        { deadLetterTopic: dead },
+      )
+      .to(at.output, { key: s, value: s });
+    return builder.build();
+  };
+  await expect(newStreams(brokers, topology(), { ...at }).start()).rejects.toMatchObject({
+    code: 'MILLRACE_RUNTIME_TOPIC_MISSING',
+    topic: dead,
+  });
+  await newTopics(cluster, [dead], 1);
+  await runStreams(brokers, topology(), { ...at });
+  const [left, seen] = [await watch(brokers, dead), await watch(brokers, at.output)];
+  await produce(brokers, at.input, messages(['a', 'bad', 'b']));
+  await waitFor(() => left.length === 1 && seen.length === 2);
+  expect(left).toEqual([['bad', 'bad']]);
+});

@@ -187,16 +187,13 @@ export class TaskAssignor {
 
   /** The first external topic that the cluster does not have, or does not show. */
   #missingTopic(): { readonly topic: string; readonly use: string } | undefined {
-    const { deadLetterTopic, applicationId } = this.#options;
+    const { applicationId } = this.#options;
     const external = new Map<string, string>();
     for (const { sources } of this.#topology.subTopologies) {
       for (const { topics } of sources)
         if (!(topics instanceof RegExp)) for (const topic of topics) external.set(topic, 'read');
     }
-    for (const topic of this.fixedSinks()) external.set(topic, 'written');
-    for (const { nodes } of this.#topology.subTopologies)
-      for (const topic of deadLetterTopics(nodes)) external.set(topic, 'written');
-    if (deadLetterTopic !== undefined) external.set(deadLetterTopic, 'written');
+    for (const topic of this.#writtenTopics()) external.set(topic, 'written');
     for (const [topic, use] of external) {
       const ours = this.#names.isInternal(topic) || topic.startsWith(`${applicationId}-`);
       if (!ours && this.#cluster.partitionCount(topic) === 0) return { topic, use };
@@ -204,11 +201,15 @@ export class TaskAssignor {
     return undefined;
   }
 
-  /** Topics of sinks that are not computed, by their names on the cluster. */
-  fixedSinks(): string[] {
-    return this.#topology.subTopologies.flatMap(({ sinks }) =>
-      sinks.flatMap(({ topic }) => (typeof topic === 'string' ? [this.#names.topic(topic)] : [])),
-    );
+  /** Topics that are written to, by their names on the cluster, dead letters' among them; those computed per record are not known. */
+  #writtenTopics(): string[] {
+    const { deadLetterTopic } = this.#options;
+    return this.#topology.subTopologies
+      .flatMap(({ sinks, nodes }) => [
+        ...sinks.flatMap(({ topic }) => (typeof topic === 'string' ? [this.#names.topic(topic)] : [])),
+        ...deadLetterTopics(nodes),
+      ])
+      .concat(deadLetterTopic ?? []);
   }
 
   async refreshTopics(): Promise<void> {
@@ -216,8 +217,7 @@ export class TaskAssignor {
       sources.some(({ topics }) => topics instanceof RegExp),
     );
     const named = this.#topology.subTopologies.flatMap((sub) => sourceTopics(sub, this.#names, []));
-    const extra = this.#options.deadLetterTopic === undefined ? [] : [this.#options.deadLetterTopic];
-    const topics = hasPattern ? null : [...new Set([...named, ...this.fixedSinks(), ...extra])];
+    const topics = hasPattern ? null : [...new Set([...named, ...this.#writtenTopics()])];
     const backoff = new Backoff();
     for (;;) {
       try {
