@@ -22,7 +22,7 @@ const builder = new StreamsBuilder();
 const orders = builder.stream('orders', { key: string(), value: json<Order>() });
 
 // Key and value of the result come from the function; a key can be null at a source.
-const priced = orders.mapAsync(async (key, order, { attempt, signal, offset }) => {
+orders.mapAsync(async (key, order, { attempt, signal, offset }) => {
   is<Equal<typeof key, string | null>>();
   is<Equal<typeof order, Order>>();
   is<Equal<typeof attempt, number>>();

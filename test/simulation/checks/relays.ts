@@ -26,6 +26,7 @@ export const relays: Check = {
           if (input.key !== keyOf(input))
             world.fail('contents', `${topic}-${partition}: record ${input.id} has key ${input.key}`);
         }
+      if (relay.isAsynchronous === true) keepsOrder(world, relay);
       const missing = written(world, relay).filter((id) => !copies.has(id));
       if (missing.length > 0) world.fail('missing', `${topic}: ${show(missing)} are missing`);
       for (const [id, count] of copies)
@@ -50,4 +51,27 @@ export function written(world: World, { from, accepts }: Relay): number[] {
             if (accepts?.(input) !== false) ids.add(input.id);
           }
   return [...ids];
+}
+
+/** Of one key the first results stand in the order of the input: none is called for before the one before has its result. */
+function keepsOrder(world: World, { name, topic, from }: Relay): void {
+  const place = new Map<number, number>();
+  for (let partition = 0; partition < world.logs.partitionsOf(topic); partition++)
+    for (const [at, record] of world.logs.recordsOf(topic, partition).entries()) {
+      const { id } = inputOf(record);
+      if (!place.has(id)) place.set(id, at);
+    }
+  const partitions = Math.max(...[...world.logs.topics()].map((source) => world.logs.partitionsOf(source)), 0);
+  for (let partition = 0; partition < partitions; partition++)
+    for (const { records } of sourceRecords(world, from, partition)) {
+      const last = new Map<string, number>();
+      for (const record of records) {
+        const { key, id } = inputOf(record);
+        const before = last.get(key);
+        if (!place.has(id)) continue;
+        if (before !== undefined && place.get(before)! > place.get(id)!)
+          world.fail('order', `${name}: the result of record ${before} of key ${key} stands behind that of ${id}`);
+        last.set(key, id);
+      }
+    }
 }

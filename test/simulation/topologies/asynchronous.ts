@@ -57,7 +57,8 @@ function batches(name: string, isExact: boolean): (options: PlanOptions) => Topo
           async (records, { attempt, signal, positions }) => {
             const ids = records.map(({ value }) => value.id);
             const { beforeMs, fails, afterMs } = fateOf(ids[0]!, attempt);
-            await wait(beforeMs, signal, true);
+            // Slow enough that processes are stopped, and tasks go, in the middle of it.
+            await wait(beforeMs * 20, signal, true);
             if (fails && ids[0]! % 2 === 0) throw new Error('out of connections');
             database.store(ids, isExact ? positions : undefined);
             for (const id of ids) probe.saw('batch', id);
