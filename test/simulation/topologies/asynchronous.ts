@@ -25,7 +25,7 @@ export function calls({ partitions }: PlanOptions): TopologyPlan {
         .mapAsync(
           async (given, value, { attempt, signal }) => {
             const { beforeMs, fails } = fateOf(value.id, attempt);
-            await wait(beforeMs, signal, false);
+            await wait(beforeMs, signal);
             if (fails) throw new Error('the service is busy');
             probe.saw('call', value.id);
             return [given!, value] as const;
@@ -58,11 +58,11 @@ function batches(name: string, isExact: boolean): (options: PlanOptions) => Topo
             const ids = records.map(({ value }) => value.id);
             const { beforeMs, fails, afterMs } = fateOf(ids[0]!, attempt);
             // Slow enough that processes are stopped, and tasks go, in the middle of it.
-            await wait(beforeMs * 20, signal, true);
+            await wait(beforeMs * 20, signal);
             if (fails && ids[0]! % 2 === 0) throw new Error('out of connections');
             database.store(ids, isExact ? positions : undefined);
             for (const id of ids) probe.saw('batch', id);
-            await wait(afterMs, signal, true);
+            await wait(afterMs, signal);
             if (fails) throw new Error('the connection was lost before the answer came');
           },
           {

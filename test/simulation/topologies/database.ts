@@ -67,13 +67,12 @@ export function fateOf(
 
 export const RETRY = { initialMs: 50, maxMs: 1_000, maxAttempts: Number.POSITIVE_INFINITY } as const;
 
-/** Ends early where nobody waits any more: what would come after is a zombie's work, which comes now and then all the same. */
-export function wait(ms: number, signal: AbortSignal, isZombie: boolean): Promise<void> {
+/** Ends early where nobody waits any more. */
+export function wait(ms: number, signal: AbortSignal): Promise<void> {
   if (ms === 0) return Promise.resolve();
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, ms);
     signal.addEventListener('abort', () => {
-      if (isZombie && ms < HANGS_MS) return;
       clearTimeout(timer);
       reject(signal.reason);
     });
