@@ -10,10 +10,12 @@ export type { Logger } from './logger.ts';
 export { AsynchronousError } from './processors/index.ts';
 export * from './runtime/index.ts';
 export {
+  type AvroOrJsonOptions,
   type AvroSchema,
   type AvroType,
   avro,
   avroFields,
+  avroOrJson,
   bytes,
   DeserializationError,
   double,

@@ -5,6 +5,7 @@
  * bytes that are left, so that hostile input fails at once instead of looping or filling memory.
  */
 import { viewOf } from '../byte-views.ts';
+import { MAX_FLAT_LINES, property, setKey, within } from './avro-code.ts';
 import { after, type Fail, readLong, readRounded } from './avro-integers.ts';
 import { fieldPairs, Resolution } from './avro-resolution.ts';
 import {
@@ -35,8 +36,6 @@ export function compileAvroReader(name: string, writer: AvroNode, reader: AvroNo
 const NUMBERS = ['int', 'long', 'float', 'double'];
 /** Elements without content in one value, at most: a few bytes can announce thousands of millions. */
 const MOST_EMPTY = 65_536;
-/** Lines above which records get functions of their own: what V8 still optimises, and no schema makes code without end. */
-const MAX_FLAT_LINES = 1000;
 
 /**
  * Writes statements that move `p` through `b` (seen by the view `d`) up to `e`; a value is named by the expression that is
@@ -365,21 +364,8 @@ function int32(value: string, path: string): string {
   return `if ((${value} | 0) !== ${value}) ${failure('an int of more than 32 bits', path)}`;
 }
 
-/** A property of an object literal; in brackets `__proto__` is one like any other. */
-function property(name: string): string {
-  return name === '__proto__' ? '["__proto__"]' : JSON.stringify(name);
-}
-
-function within(path: string, field: string): string {
-  return path === '' ? field : `${path}.${field}`;
-}
-
 /** Values within values, level by level, end where the stack does. */
 function guarded(body: string): string {
   return `try {${body}
 } catch (error) { if (error instanceof RangeError) fail('values within values, too many levels', ''); throw error; }`;
-}
-
-function setKey(target: object, key: string, value: unknown): void {
-  Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
 }

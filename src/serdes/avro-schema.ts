@@ -49,6 +49,41 @@ export function isWrapped({ typeName }: AvroNode): boolean {
   return typeName === 'union:wrapped';
 }
 
+/** What a value is in JavaScript, objects last: arrays and buffers are objects too. */
+const VALUE_KINDS = ['null', 'boolean', 'number', 'string', 'buffer', 'array', 'object'] as const;
+
+export type ValueKind = (typeof VALUE_KINDS)[number];
+
+/** The branches of a union with what tells their values; of one that is not wrapped, one of each kind, objects last. */
+export function branchesByKind(
+  branches: readonly AvroNode[],
+): { readonly kind: ValueKind; readonly index: number; readonly branch: AvroNode }[] {
+  return branches
+    .map((branch, index) => ({ kind: valueKindOf(branch), index, branch }))
+    .sort((a, b) => VALUE_KINDS.indexOf(a.kind) - VALUE_KINDS.indexOf(b.kind));
+}
+
+function valueKindOf({ typeName }: AvroNode): ValueKind {
+  switch (typeName) {
+    case 'null':
+    case 'boolean':
+    case 'string':
+    case 'array':
+      return typeName;
+    case 'enum':
+      return 'string';
+    case 'bytes':
+    case 'fixed':
+      return 'buffer';
+    case 'record':
+    case 'error':
+    case 'map':
+      return 'object';
+    default:
+      return 'number';
+  }
+}
+
 /** A branch's name in a union, and the record's name of RecordNameStrategy: `Schema#getFullName` in Java. */
 export function nameOf({ name, typeName }: AvroNode): string {
   return name ?? typeName.replace(/:.*/, '');
@@ -131,6 +166,19 @@ export function projection(schema: unknown, fields: readonly string[]): object {
       defined,
     );
   return complete(kept, '') as object;
+}
+
+/**
+ * The record with these defaults in fields that have none.
+ * @throws SchemaError where it is no record, or has no such field
+ */
+export function withDefaults(schema: unknown, defaults: Readonly<Record<string, unknown>>): object {
+  const { fields } = schema as { readonly fields?: readonly { readonly name: string; readonly default?: unknown }[] };
+  if (!Array.isArray(fields)) throw new SchemaError('fields have defaults in a record, and this is none');
+  const missing = Object.keys(defaults).find((name) => !fields.some((field) => field.name === name));
+  if (missing !== undefined) throw new SchemaError(`the record has no field '${missing}'`);
+  const standIn = (name: string): object => (Object.hasOwn(defaults, name) ? { default: defaults[name] } : {});
+  return { ...(schema as object), fields: fields.map((field) => ({ ...standIn(field.name), ...field })) };
 }
 
 /** Calls `visit` with each definition of a named type and its full name. */

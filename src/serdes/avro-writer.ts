@@ -6,10 +6,20 @@
  * Two things are let pass: undefined stands for null, as everywhere, and for a field's default where it has one.
  */
 import type { ByteWriter } from '../bytes.ts';
+import { MAX_FLAT_LINES, onlyKeyOf, within } from './avro-code.ts';
 import { LONG_BYTES, writeLong } from './avro-integers.ts';
-import { type AvroNode, defaultOf, isRecord, isRecursive, isWrapped, nameOf } from './avro-schema.ts';
+import {
+  type AvroNode,
+  branchesByKind,
+  defaultOf,
+  isRecord,
+  isRecursive,
+  isWrapped,
+  nameOf,
+  type ValueKind,
+} from './avro-schema.ts';
 import { SerializationError } from './errors.ts';
-import { isBytes, kindOf } from './kinds.ts';
+import { isBytes, misfit } from './kinds.ts';
 
 /** Appends a value's bytes. @throws SerializationError */
 export type AvroWriter = (value: unknown, out: ByteWriter) => void;
@@ -26,8 +36,6 @@ type Refuse = (path: string, needed: string, value: unknown) => never;
 
 /** Bytes that room is made for at once: several numbers share one look at the buffer. */
 const ROOM_BYTES = 64;
-/** As in the reader. */
-const MAX_FLAT_LINES = 1000;
 
 /** Between a call that moves the writer's position, perhaps to another buffer, and the next byte. */
 const RELOAD = 'p = out.position; b = out.buffer; d = out.view;';
@@ -44,8 +52,7 @@ class Compiler {
 
   link(name: string): AvroWriter {
     const refuse: Refuse = (path, needed, value) => {
-      const where = path === '' ? 'the value' : `the field ${path}`;
-      throw new SerializationError(name, `${where} is ${kindOf(value)} where ${needed} is needed`);
+      throw new SerializationError(name, misfit(path, needed, value));
     };
     const source = `'use strict';
 ${this.#functions.join('\n')}
@@ -152,7 +159,7 @@ return (v, out) => { ${body(this.#lines)} };`;
       this.#lines.push(`let ${name} = ${value}[${JSON.stringify(field.name)}];`);
       const standIn = defaultOf(field);
       if (standIn !== undefined) this.#lines.push(`if (${name} === undefined) ${name} = ${this.#constant(standIn)};`);
-      this.write(field.type, name, path === '' ? field.name : `${path}.${field.name}`);
+      this.write(field.type, name, within(path, field.name));
     }
   }
 
@@ -199,11 +206,8 @@ return (v, out) => { ${body(this.#lines)} };`;
 
   /** By the kind of value, of which there is one branch each. */
   #union(branches: readonly AvroNode[], value: string, path: string): void {
-    const ordered = [...branches.entries()].sort(
-      ([, a], [, b]) => KINDS.indexOf(kindOfType(a)) - KINDS.indexOf(kindOfType(b)),
-    );
-    for (const [position, [index, branch]] of ordered.entries()) {
-      this.#block(`${position === 0 ? '' : 'else '}if (${TESTS[kindOfType(branch)](value)})`, () => {
+    for (const [position, { kind, index, branch }] of branchesByKind(branches).entries()) {
+      this.#block(`${position === 0 ? '' : 'else '}if (${TESTS[kind](value)})`, () => {
         this.#long(String(index));
         if (branch.typeName !== 'null') this.write(branch, value, path);
       });
@@ -227,7 +231,7 @@ return (v, out) => { ${body(this.#lines)} };`;
         this.#block(`case ${JSON.stringify(name)}:`, () => {
           this.#long(String(index));
           this.#lines.push(`const ${inner} = ${value}[${key}];`);
-          this.write(branch, inner, path === '' ? name : `${path}.${name}`);
+          this.write(branch, inner, within(path, name));
           this.#lines.push('break;');
         });
       }
@@ -294,10 +298,8 @@ function refusal(value: string, needed: string, path: string): string {
   return `refuse(${JSON.stringify(path)}, ${JSON.stringify(needed)}, ${value});`;
 }
 
-type Kind = 'null' | 'boolean' | 'number' | 'string' | 'buffer' | 'array' | 'object';
-
 /** What tells the branches of a union that is not wrapped, objects last: arrays and buffers are objects too. */
-const TESTS: Readonly<Record<Kind, (value: string) => string>> = {
+const TESTS: Readonly<Record<ValueKind, (value: string) => string>> = {
   null: (value) => `${value} === null || ${value} === undefined`,
   boolean: (value) => `typeof ${value} === 'boolean'`,
   number: (value) => `typeof ${value} === 'number'`,
@@ -306,28 +308,6 @@ const TESTS: Readonly<Record<Kind, (value: string) => string>> = {
   array: (value) => `Array.isArray(${value})`,
   object: (value) => `typeof ${value} === 'object' && ${value} !== null`,
 };
-const KINDS = Object.keys(TESTS);
-
-function kindOfType({ typeName }: AvroNode): Kind {
-  switch (typeName) {
-    case 'null':
-    case 'boolean':
-    case 'string':
-    case 'array':
-      return typeName;
-    case 'enum':
-      return 'string';
-    case 'bytes':
-    case 'fixed':
-      return 'buffer';
-    case 'record':
-    case 'error':
-    case 'map':
-      return 'object';
-    default:
-      return 'number';
-  }
-}
 
 /** Texts of this many bytes have a length of one byte. */
 const SHORT_BYTES = 64;
@@ -363,11 +343,4 @@ function keysOf(value: unknown): string[] | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const isPlain = Object.getPrototypeOf(value) === Object.prototype;
   return isPlain || Object.prototype.toString.call(value) === '[object Object]' ? Object.keys(value) : undefined;
-}
-
-/** The name of an object's one property. */
-function onlyKeyOf(value: unknown): string | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  const keys = Object.keys(value);
-  return keys.length === 1 ? keys[0] : undefined;
 }

@@ -71,20 +71,43 @@ function serdeFor<T>(registry: SchemaRegistry, schema: unknown, whole: unknown):
   const description = `${text}\n${wholeText}`;
   let serde = serdes.get(description);
   if (serde === undefined) {
-    serde = new AvroSerde(registry, parseSchema(schema), text, registry.tokenOf(wholeText));
+    const type = parseSchema(schema);
+    serde = new AvroSerde(registry, {
+      name: `avro(${nameOf(type)})`,
+      type,
+      schemaText: text,
+      token: registry.tokenOf(wholeText),
+    });
     serdes.set(description, serde);
   }
   return serde as AvroSerde<T>;
 }
 
-class AvroSerde<T> implements Serde<T> {
+export interface AvroSerdeDescription<T> {
+  readonly name: string;
+  /** What is written, and read unless `readAs` is given. */
+  readonly type: AvroNode;
+  /** Of `type`, as it is registered. */
+  readonly schemaText: string;
+  /** See {@link Serde.bytesToken}. */
+  readonly token: object;
+  /** What is read: `type` with more defaults. */
+  readonly readAs?: AvroNode;
+  /** Reads what does not begin as the wire format does. Without it such bytes are refused. */
+  readonly readOther?: (buffer: Buffer, start: number, end: number) => T;
+}
+
+/** Avro in the wire format; what else a topic may have is read by `readOther`, which costs what is Avro nothing. */
+export class AvroSerde<T> implements Serde<T> {
   readonly name: string;
   readonly primitive = false;
   readonly nullable = false;
   readonly bytesToken: object;
   readonly #registry: SchemaRegistry;
   readonly #type: AvroNode;
+  readonly #readAs: AvroNode;
   readonly #schemaText: string;
+  readonly #readOther: ((buffer: Buffer, start: number, end: number) => T) | undefined;
   readonly #readers = new Map<number, Reader>();
   /** By subject. */
   readonly #ids = new Map<string, number>();
@@ -99,12 +122,15 @@ class AvroSerde<T> implements Serde<T> {
   #lastSide: Side | undefined;
   #lastWriterId = -1;
 
-  constructor(registry: SchemaRegistry, type: AvroNode, schemaText: string, token: object) {
+  constructor(registry: SchemaRegistry, description: AvroSerdeDescription<T>) {
+    const { name, type, schemaText, token, readAs = type, readOther } = description;
     this.#registry = registry;
     this.#type = type;
+    this.#readAs = readAs;
     this.#schemaText = schemaText;
+    this.#readOther = readOther;
     this.bytesToken = token;
-    this.name = `avro(${nameOf(type)})`;
+    this.name = name;
   }
 
   async prepareWrite(topic: string | null, side: Side, signal?: AbortSignal): Promise<void> {
@@ -152,6 +178,7 @@ class AvroSerde<T> implements Serde<T> {
 
   read(buffer: Buffer, start: number, end: number): T {
     if (end - start < PREFIX_BYTES || buffer[start] !== MAGIC) {
+      if (this.#readOther !== undefined) return this.#readOther(buffer, start, end);
       throw new DeserializationError(this.name, 'not in the Confluent wire format (magic byte 0 and a schema id)');
     }
     const id =
@@ -184,7 +211,7 @@ class AvroSerde<T> implements Serde<T> {
   }
 
   #readerFor(writer: AvroNode): Reader {
-    return { compiled: compileAvroReader(this.name, writer, this.#type) };
+    return { compiled: compileAvroReader(this.name, writer, this.#readAs) };
   }
 
   #selectWriter(topic: string, side: Side): void {

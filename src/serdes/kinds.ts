@@ -13,3 +13,12 @@ export function kindOf(value: unknown): string {
 export function isBytes(value: unknown): value is Uint8Array {
   return value instanceof Uint8Array || isUint8Array(value);
 }
+
+/**
+ * Why a value does not fit its schema.
+ * @param path of the field; empty: the value itself
+ * @param needed with its article
+ */
+export function misfit(path: string, needed: string, value: unknown): string {
+  return `${path === '' ? 'the value' : `the field ${path}`} is ${kindOf(value)} where ${needed} is needed`;
+}

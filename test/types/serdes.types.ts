@@ -4,6 +4,7 @@ import {
   type AvroType,
   avro,
   avroFields,
+  avroOrJson,
   json,
   nullable,
   type SchemaRegistry,
@@ -79,6 +80,20 @@ is<Equal<AvroType<['null', 'shop.Order', 'shop.Refund']>, unknown>>();
 declare const loaded: AvroSchema;
 const dynamic = avro(registry, loaded);
 is<Equal<typeof dynamic, Serde<unknown>>>();
+
+// Avro or JSON: as avro() and avroFields() have it.
+const both = avroOrJson(registry, refund);
+is<Equal<typeof both, Serde<{ why: string }>>>();
+const eventOrJson = avroOrJson(registry, event, { fields: ['body'] });
+is<Equal<typeof eventOrJson, Serde<Event>>>();
+const withDefault = avroOrJson(registry, order, { defaults: { id: 0 } });
+is<Equal<typeof withDefault, Serde<{ id: number }>>>();
+const dynamicOrJson = avroOrJson(registry, loaded);
+is<Equal<typeof dynamicOrJson, Serde<unknown>>>();
+// @ts-expect-error there is no such field
+avroOrJson(registry, order, { fields: ['colour'] });
+// @ts-expect-error a default is a value of its field
+avroOrJson(registry, order, { defaults: { id: 'none' } });
 
 declare const write: <T>(serde: Serde<T>, value: T) => void;
 write(either, { 'shop.Order': { id: 5 } });
