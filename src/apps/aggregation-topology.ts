@@ -1,7 +1,7 @@
 /** The main job's topology: `metrics` in, one-minute aggregates per service and metric out. */
 import {
   avro,
-  avroFields,
+  avroOrJson,
   type KStream,
   type Logger,
   minutes,
@@ -22,9 +22,14 @@ export interface AggregationOptions {
 }
 
 export function aggregationTopology({ registry, graceMs, logger }: AggregationOptions): Topology {
-  // Only what is used is read, behind the repartition topic the value alone; there a metric's bytes go as they came.
-  const metric = avroFields(registry, metricSchema, 'timestamp', 'service', 'metric_name', 'value');
-  const metricValue = avroFields(registry, metricSchema, 'value');
+  // Some services write JSON, and not all of them the time. Only what is used is read, behind the repartition topic the
+  // value alone; there a metric's bytes go as they came.
+  const defaults = { timestamp: 0 };
+  const metric = avroOrJson(registry, metricSchema, {
+    fields: ['timestamp', 'service', 'metric_name', 'value'],
+    defaults,
+  });
+  const metricValue = avroOrJson(registry, metricSchema, { fields: ['value'], defaults });
   const aggregatedMetric = avro(registry, aggregatedMetricSchema);
   const builder = new StreamsBuilder();
   builder
