@@ -42,7 +42,16 @@ export async function createLoad(brokers: string[], registryUrl: string, load: L
     out.utf8(`${service}:${name}`);
     const keyLength = out.position;
     metric.write(
-      { timestamp, service, metric_name: name, value: (i * 7919) % 1000, labels: {}, node: null, unit: 'ms' },
+      {
+        timestamp,
+        service,
+        metric_name: name,
+        value: (i * 7919) % 1000,
+        labels: {},
+        node: null,
+        unit: 'ms',
+        environment: null,
+      },
       out,
       load.topic,
       'value',

@@ -38,6 +38,7 @@ export async function writeHostMetrics(send: SendMetrics, signal: AbortSignal): 
         labels: {},
         node,
         unit,
+        environment: null,
       })),
     );
   }

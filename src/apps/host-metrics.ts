@@ -133,6 +133,7 @@ async function replay(
         labels: { source: 'replay' },
         node: null,
         unit: null,
+        environment: null,
       });
     }
     if (batch.length > 0) await send(batch);

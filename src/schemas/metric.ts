@@ -37,5 +37,10 @@ export const metricSchema = {
       type: ['null', 'string'],
       default: null,
     },
+    {
+      name: 'environment',
+      type: ['null', 'string'],
+      default: null,
+    },
   ],
 } as const;

@@ -30,7 +30,16 @@ beforeEach(async () => {
 });
 afterEach(() => server.close());
 
-const value = { timestamp: 5, service: 's', metric_name: 'm', value: 1.5, labels: { a: 'b' }, node: null, unit: 'ms' };
+const value = {
+  timestamp: 5,
+  service: 's',
+  metric_name: 'm',
+  value: 1.5,
+  labels: { a: 'b' },
+  node: null,
+  unit: 'ms',
+  environment: null,
+};
 const { timestamp: _, ...withoutTimestamp } = value;
 
 async function written<T>(serde: Serde<T>, v: T): Promise<Buffer> {

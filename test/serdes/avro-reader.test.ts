@@ -300,9 +300,10 @@ describe('the compiled Avro reader', () => {
       labels: {},
       node: null,
       unit: null,
+      environment: null,
     });
     const hostile = Buffer.concat([
-      bytes.subarray(0, bytes.length - 3),
+      bytes.subarray(0, bytes.length - 4),
       Buffer.from([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f]),
     ]);
     expect(() => read(hostile, 0, hostile.length)).toThrow(/more elements|length beyond/);

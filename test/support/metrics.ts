@@ -36,7 +36,7 @@ export async function registerSchemas(registryUrl: string): Promise<number> {
 }
 
 export function encodeMetric(schemaId: number, metric: Metric): Buffer {
-  const body = metricType.toBuffer({ labels: { host: 'a' }, node: null, unit: 'ms', ...metric });
+  const body = metricType.toBuffer({ labels: { host: 'a' }, node: null, unit: 'ms', environment: null, ...metric });
   const prefix = Buffer.alloc(5);
   prefix.writeInt32BE(schemaId, 1);
   return Buffer.concat([prefix, body]);

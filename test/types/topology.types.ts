@@ -43,6 +43,7 @@ type Metric = {
   labels: Record<string, string>;
   node: string | null;
   unit: string | null;
+  environment: string | null;
 };
 is<Equal<typeof metric, Serde<Metric>>>();
 const part = avroFields(registry, metricSchema, 'service', 'value');

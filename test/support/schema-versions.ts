@@ -1,0 +1,33 @@
+/** Every version of the platform's schemas, from schemas/versions. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { vi } from 'vitest';
+import type { metricSchema } from '../../src/schemas/metric.ts';
+
+export const SCHEMAS = join(import.meta.dirname, '../../schemas');
+
+/** The text of each version of a schema, the oldest first. */
+export function versionTexts(name: string): string[] {
+  return readdirSync(join(SCHEMAS, 'versions'))
+    .flatMap((file) => {
+      const [, stem, version] = /^(.+)-(\d+)\.avsc$/.exec(file) ?? [];
+      return stem === name ? [[Number(version), file] as const] : [];
+    })
+    .sort(([a], [b]) => a - b)
+    .map(([, file]) => readFileSync(join(SCHEMAS, 'versions', file), 'utf8'));
+}
+
+/** The topologies of src/apps as they were with the first version of Metric, and as they are with this one. */
+export async function aggregationTopologies(): Promise<
+  readonly typeof import('../../src/apps/aggregation-topology.ts').aggregationTopology[]
+> {
+  const metric = '../../src/schemas/metric.ts';
+  const topology = '../../src/apps/aggregation-topology.ts';
+  const [first] = versionTexts('metric');
+  vi.doMock(metric, () => ({ metricSchema: JSON.parse(first!) as typeof metricSchema }));
+  // Another module than without the query: this one sees the first version.
+  const before = await import(`${topology}?version=1`);
+  vi.doUnmock(metric);
+  const now = await import(topology);
+  return [before.aggregationTopology, now.aggregationTopology];
+}
