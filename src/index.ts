@@ -23,6 +23,7 @@ export {
   json,
   long,
   nullable,
+  type RegisteredSchema,
   RegistryError,
   SchemaRegistry,
   type SchemaRegistryOptions,

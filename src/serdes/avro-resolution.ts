@@ -96,7 +96,7 @@ export class Resolution {
 }
 
 /** Unqualified names match, as in the specification and in Java: teams write one schema under several namespaces. */
-function hasName(writer: AvroNode, reader: AvroNode): boolean {
+export function hasName(writer: AvroNode, reader: AvroNode): boolean {
   if (writer.name === undefined || reader.name === undefined) return true;
   const name = unqualified(writer.name);
   return unqualified(reader.name) === name || reader.aliases!.some((alias) => unqualified(alias) === name);

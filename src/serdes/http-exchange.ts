@@ -26,7 +26,7 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 export async function exchange(request: HttpRequest): Promise<HttpAnswer> {
   const { signal, timeoutMs } = request;
   const ending = new AbortController();
-  const onAbort = (): void => ending.abort();
+  const onAbort = (): void => ending.abort(signal.reason);
   if (signal.aborted) onAbort();
   else signal.addEventListener('abort', onAbort, { once: true });
   const timer = setTimeout(() => ending.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);

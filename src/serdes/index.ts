@@ -3,6 +3,6 @@ export { avro, avroFields } from './avro.ts';
 export { type AvroOrJsonOptions, avroOrJson } from './avro-or-json.ts';
 export type { AvroSchema, AvroType } from './avro-types.ts';
 export * from './errors.ts';
-export { SchemaRegistry, type SchemaRegistryOptions } from './schema-registry.ts';
+export { type RegisteredSchema, SchemaRegistry, type SchemaRegistryOptions } from './schema-registry.ts';
 export * from './serde.ts';
 export { timeWindowed, type Window, type Windowed } from './windowed.ts';

@@ -26,6 +26,16 @@ export interface SchemaRegistryOptions {
   readonly logger?: Logger;
 }
 
+/** A schema as a subject has it. */
+export interface RegisteredSchema {
+  /** The same for the same schema under whatever subject. */
+  readonly id: number;
+  /** Counted by subject, from 1. */
+  readonly version: number;
+  /** The schema's text. */
+  readonly schema: string;
+}
+
 const JSON_TYPE = 'application/vnd.schemaregistry.v1+json';
 const MAX_REMEMBERED_UNKNOWN_IDS = 10_000;
 
@@ -120,7 +130,7 @@ export class SchemaRegistry {
   }
 
   async #idOf(subject: string, schema: string, signal: AbortSignal): Promise<number> {
-    const path = `/subjects/${encodeURIComponent(subject)}`;
+    const path = subjectPath(subject);
     if (this.#options.autoRegister) {
       const answer = await this.#request('POST', `${path}/versions`, { schema }, [], signal);
       return this.#id(answer!);
@@ -134,6 +144,45 @@ export class SchemaRegistry {
       );
     }
     return this.#id(answer);
+  }
+
+  /**
+   * What the subject has last; undefined where it has nothing.
+   * @param signal ends the wait for a registry that is away @throws RegistryError
+   */
+  async latest(subject: string, signal?: AbortSignal): Promise<RegisteredSchema | undefined> {
+    const answer = await this.#request('GET', `${subjectPath(subject)}/versions/latest`, undefined, [404], signal);
+    return answer && this.#registered(answer);
+  }
+
+  /**
+   * The schema as the subject has it, in whatever version; undefined where it does not. Registers nothing.
+   * @param signal ends the wait for a registry that is away @throws RegistryError
+   */
+  async lookUp(subject: string, schema: string, signal?: AbortSignal): Promise<RegisteredSchema | undefined> {
+    const answer = await this.#request('POST', subjectPath(subject), { schema }, [404], signal);
+    return answer && this.#registered({ schema, ...answer });
+  }
+
+  /**
+   * Why the registry would not take the schema as the subject's next version, by the subject's level, in its words. Registers
+   * nothing.
+   * @param signal ends the wait for a registry that is away @returns empty: it would @throws RegistryError
+   */
+  async incompatibilities(subject: string, schema: string, signal?: AbortSignal): Promise<string[]> {
+    const path = `/compatibility${subjectPath(subject)}/versions/latest?verbose=true`;
+    const answer = await this.#request('POST', path, { schema }, [404], signal);
+    // Of a subject that has nothing.
+    if (answer === undefined || answer['is_compatible'] === true) return [];
+    if (answer['is_compatible'] !== false) throw this.#strange('a verdict');
+    const { messages } = answer;
+    return Array.isArray(messages) && messages.length > 0 ? messages.map(String) : ['no reason given'];
+  }
+
+  #registered(answer: Record<string, unknown>): RegisteredSchema {
+    const { version, schema } = answer;
+    if (!Number.isInteger(version) || typeof schema !== 'string') throw this.#strange('a version and its schema');
+    return { id: this.#id(answer), version: Number(version), schema };
   }
 
   #unlessEnded<T>(found: { readonly value: T } | undefined): T {
@@ -217,7 +266,7 @@ export class SchemaRegistry {
     path: string,
     body: object | undefined,
     absent: readonly number[],
-    signal: AbortSignal,
+    signal: AbortSignal = new AbortController().signal,
   ): Promise<Record<string, unknown> | undefined> {
     const backoff = new Backoff();
     for (;;) {
@@ -227,9 +276,15 @@ export class SchemaRegistry {
         if (!(error instanceof RegistryError) || !error.retriable || signal.aborted) throw error;
         this.#options.logger.warn({ code: error.code, attempt: backoff.attempt }, `${error.message} Trying again.`);
         await backoff.wait(signal);
+        // Not what ended the wait, but what it was for.
+        if (signal.aborted) throw error;
       }
     }
   }
+}
+
+function subjectPath(subject: string): string {
+  return `/subjects/${encodeURIComponent(subject)}`;
 }
 
 /** @throws SerdeOptionError, without the address: a login may be in it */

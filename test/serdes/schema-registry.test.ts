@@ -68,3 +68,28 @@ test('a registry that is away is tried for as long as somebody waits, and no lon
   expect(await registry.schemaById(await registry.idOf('s', '"int"'))).toBe('"int"');
   await server.close();
 });
+
+test('asking what a subject has and would take registers nothing; an answer that is none is an error', async () => {
+  const server = await startTestRegistry();
+  const registry = new SchemaRegistry({ url: server.url });
+  expect(await registry.latest('s')).toBeUndefined();
+  expect(await registry.lookUp('s', '"int"')).toBeUndefined();
+  expect(await registry.incompatibilities('a/b', '"int"')).toEqual([]);
+  expect(server.requests).toEqual([
+    'GET /subjects/s/versions/latest',
+    'POST /subjects/s',
+    'POST /compatibility/subjects/a%2Fb/versions/latest?verbose=true',
+  ]);
+  server.fail(200);
+  for (const asking of [registry.latest('s'), registry.lookUp('s', '"int"'), registry.incompatibilities('s', '"int"')])
+    await expect(asking).rejects.toMatchObject({ code: 'MILLRACE_SERDES_REGISTRY_REFUSED' });
+  await server.close();
+});
+
+test('a wait that a signal ends says what it waited for', async () => {
+  const registry = new SchemaRegistry({ url: 'http://127.0.0.1:9' });
+  await expect(registry.latest('s', AbortSignal.timeout(150))).rejects.toMatchObject({
+    code: 'MILLRACE_SERDES_REGISTRY_UNREACHABLE',
+    message: expect.stringContaining('ECONNREFUSED'),
+  });
+});
