@@ -16,8 +16,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   testing: ['topology', 'state', 'serdes', 'runtime', 'kafka'],
   embedded: ['kafka', 'serdes'],
   schemas: [],
-  apps: ['index.ts', 'embedded', 'schemas'],
-  ops: ['index.ts', 'kafka', 'schemas'],
+  settings: ['index.ts'],
+  apps: ['index.ts', 'embedded', 'schemas', 'settings'],
+  ops: ['index.ts', 'kafka', 'serdes', 'schemas', 'settings'],
 };
 
 const LEAVES = [

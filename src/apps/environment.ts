@@ -1,13 +1,9 @@
 /** The programs' configuration, from environment variables. A fault names the variable and says what to do. */
-import { readFileSync } from 'node:fs';
 import type { KafkaConfig, SASLOptions } from 'kafkajs';
 import { type Logger, pino } from 'pino';
-import { messageOf } from '../errors.ts';
-import type { SchemaRegistryOptions } from '../index.ts';
+import { ConfigurationError, type Environment, readCa, text } from '../settings/environment.ts';
 
-export class ConfigurationError extends Error {}
-
-type Environment = Readonly<Record<string, string | undefined>>;
+export { ConfigurationError, registryOptions, text } from '../settings/environment.ts';
 
 /** Kafka's client options from KAFKA_BROKERS, KAFKA_SSL, KAFKA_SSL_CA and KAFKA_SASL_*. */
 export function kafkaConfig(env: Environment): KafkaConfig {
@@ -28,29 +24,6 @@ export function kafkaConfig(env: Environment): KafkaConfig {
   };
 }
 
-/** The registry's address and login from SCHEMA_REGISTRY_URL, _USERNAME, _PASSWORD and _SSL_CA. */
-export function registryOptions(env: Environment): SchemaRegistryOptions {
-  const url = text(env, 'SCHEMA_REGISTRY_URL', 'http://localhost:8081');
-  if (!URL.canParse(url) || !/^https?:/.test(url))
-    throw new ConfigurationError('SCHEMA_REGISTRY_URL must be an http or https address.');
-  const username = env['SCHEMA_REGISTRY_USERNAME'];
-  const password = env['SCHEMA_REGISTRY_PASSWORD'] ?? '';
-  const ca = env['SCHEMA_REGISTRY_SSL_CA'];
-  return {
-    url,
-    ...(username === undefined || username === '' ? {} : { auth: { username, password } }),
-    ...(ca === undefined ? {} : { ca: readCa('SCHEMA_REGISTRY_SSL_CA', ca) }),
-  };
-}
-
-function readCa(variable: string, path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new ConfigurationError(`${variable}: the file cannot be read (${messageOf(error)}).`);
-  }
-}
-
 function saslOptions(env: Environment): SASLOptions | undefined {
   const mechanism = env['KAFKA_SASL_MECHANISM']?.toLowerCase();
   if (mechanism === undefined || mechanism === '') return undefined;
@@ -63,11 +36,6 @@ function saslOptions(env: Environment): SASLOptions | undefined {
     throw new ConfigurationError('KAFKA_SASL_MECHANISM needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD.');
   }
   return { mechanism, username, password } as SASLOptions;
-}
-
-export function text(env: Environment, name: string, fallback: string): string {
-  const value = env[name];
-  return value === undefined || value === '' ? fallback : value;
 }
 
 export function flag(env: Environment, name: string): boolean {
