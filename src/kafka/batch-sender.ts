@@ -5,9 +5,10 @@
 import { messageOf } from '../errors.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { ErrorCode, errorName, isFinal, type KafkaError, KafkaProtocolError } from './errors.ts';
-import { refused } from './produce-errors.ts';
+import { isOfSingleRecords, leavesOpen, outcomeUnknown, refused } from './produce-errors.ts';
 import { planRequests } from './produce-plan.ts';
 import { untilProducerId } from './producer-ids.ts';
+import type { AfterFailure } from './producer-options.ts';
 import type { Identity, PendingBatch, ProducerPartition } from './producer-partition.ts';
 import type { ProducerTopics } from './producer-topics.ts';
 import { type ProducePartitionResponse, produceRequest } from './requests/00-produce.ts';
@@ -24,6 +25,8 @@ export interface BatchSenderOptions {
   /** Partitions with records that are not acknowledged; those that have none any more are taken out. */
   readonly unacknowledged: Set<ProducerPartition>;
   readonly requestTimeoutMs: number;
+  /** `goOn`: what cannot be delivered is given up by itself; `onFailure` is not called. */
+  readonly afterFailure: AfterFailure;
   readonly signal: AbortSignal;
   /** Bytes more that wait to be acknowledged; negative: that do not any more. */
   onBytes(delta: number): void;
@@ -49,6 +52,7 @@ export class BatchSender {
   #pumpScheduled = false;
   #retryTimer: NodeJS.Timeout | undefined;
   #nextWarningMs = 0;
+  #isStarted = false;
   #isStopped = false;
 
   constructor(options: BatchSenderOptions) {
@@ -62,6 +66,7 @@ export class BatchSender {
 
   /** From now on batches go, under this producer id. */
   start(identity: Identity): void {
+    this.#isStarted = true;
     this.#stamp(identity);
     this.pump();
   }
@@ -69,6 +74,14 @@ export class BatchSender {
   /** The partition has a batch to send. */
   add(partition: ProducerPartition): void {
     this.#waiting.add(partition);
+    // Where a new id could not be got, what waited for it was given up.
+    if (partition.needsNewIdentity) this.#renewWhereReady(partition);
+    else if (this.#identity === undefined && this.#isStarted) this.#renewIdentity();
+  }
+
+  /** Gives up what waits in a partition since then. */
+  expire(partition: ProducerPartition, thenMs: number, error: KafkaError): void {
+    for (const batch of partition.overdue(thenMs)) this.#giveUp(batch, error);
   }
 
   /** Sends what may go in this turn, once it is over. */
@@ -113,9 +126,8 @@ export class BatchSender {
     this.#waiting.clear();
     this.#inFlightByNode.clear();
     clearTimeout(this.#retryTimer);
-    const wasStarted = this.#identity !== undefined;
     this.#identity = undefined;
-    if (wasStarted) this.#renewIdentity();
+    if (this.#isStarted) this.#renewIdentity();
   }
 
   stop(): void {
@@ -135,7 +147,7 @@ export class BatchSender {
       .refresh(wanted)
       .then(() => known.adopt())
       .catch((error: unknown) => {
-        if (isFinal(error)) this.#options.onFailure(error);
+        if (isFinal(error) && !this.#goesOn) this.#options.onFailure(error);
         cluster.logger.debug({ error: messageOf(error) }, 'no broker to ask for leaders, trying again');
       })
       .finally(() => {
@@ -152,10 +164,13 @@ export class BatchSender {
       topic,
       partitions: [...partitions].map(([partition, { bytes }]) => ({ partition, batch: bytes })),
     }));
+    const onOut = (): void => {
+      for (const batch of batches) batch.isOut = true;
+    };
     const { cluster, requestTimeoutMs: timeoutMs, onAnswers, onFailure } = this.#options;
     let why = 'the broker left it out of its answer';
     try {
-      const answer = await cluster.send(node, produceRequest(topics, { timeoutMs }));
+      const answer = await cluster.send(node, produceRequest(topics, { timeoutMs, onOut }));
       if (era !== this.#era) return;
       for (const response of answer.partitions) {
         const partitions = sent.get(response.topic);
@@ -167,13 +182,17 @@ export class BatchSender {
     } catch (error) {
       if (era !== this.#era) return;
       if (isFinal(error)) {
-        onFailure(error);
-        return;
+        if (!this.#goesOn) {
+          onFailure(error);
+          return;
+        }
+        for (const batch of batches) this.#giveUp(batch, error);
       }
       why = messageOf(error);
     }
     this.#inFlightByNode.set(node, this.#inFlightByNode.get(node)! - 1);
-    for (const unanswered of sent.values()) for (const batch of unanswered.values()) this.#retry(batch, why);
+    for (const unanswered of sent.values())
+      for (const batch of unanswered.values()) this.#retry(batch, why, batch.isOut);
     this.pump();
     onAnswers();
   }
@@ -195,6 +214,7 @@ export class BatchSender {
   #answered(batch: PendingBatch, response: ProducePartitionResponse, node: number): void {
     const { owner } = batch;
     const { errorCode } = response;
+    batch.isOut = false;
     switch (errorCode) {
       case ErrorCode.NONE:
       case ErrorCode.DUPLICATE_SEQUENCE_NUMBER:
@@ -206,26 +226,65 @@ export class BatchSender {
         // Behind a batch that failed this is expected; at the front the broker has lost the producer's state.
         const isFront = owner.isFront(batch);
         if (isFront) owner.needsNewIdentity = true;
-        this.#retry(batch, isFront || owner.trouble === '' ? errorName(errorCode) : owner.trouble);
+        this.#retry(batch, isFront || owner.trouble === '' ? errorName(errorCode) : owner.trouble, false);
         break;
       }
       case ErrorCode.MESSAGE_TOO_LARGE:
       case ErrorCode.RECORD_LIST_TOO_LARGE:
-        if (batch.recordCount === 1) {
-          this.#options.onFailure(refused(batch, response));
-          return;
-        }
-        this.#options.onBytes(owner.split(batch));
-        this.#waiting.add(owner);
+        if (batch.recordCount === 1) this.#refused(batch, response);
+        else this.#split(batch);
         break;
       default:
-        if (!new KafkaProtocolError(errorCode, '').retriable) {
-          this.#options.onFailure(refused(batch, response));
-          return;
-        }
-        this.#retry(batch, errorName(errorCode));
+        if (new KafkaProtocolError(errorCode, '').retriable)
+          this.#retry(batch, errorName(errorCode), leavesOpen(errorCode));
+        else if (this.#goesOn && batch.recordCount > 1 && isOfSingleRecords(errorCode)) this.#split(batch);
+        else this.#refused(batch, response);
     }
     this.#renewWhereReady(owner);
+  }
+
+  #refused(batch: PendingBatch, response: ProducePartitionResponse): void {
+    const error = refused(batch, response);
+    if (!this.#goesOn) {
+      this.#options.onFailure(error);
+      return;
+    }
+    if (leavesOpen(response.errorCode)) batch.mayBeWritten = true;
+    this.#drop(batch);
+    batch.owner.giveUp(batch, error);
+  }
+
+  #split(batch: PendingBatch): void {
+    const { owner } = batch;
+    if (batch.isGivenUp) {
+      this.#drop(batch);
+      return;
+    }
+    this.#options.onBytes(owner.split(batch));
+    this.#waiting.add(owner);
+  }
+
+  get #goesOn(): boolean {
+    return this.#options.afterFailure === 'goOn';
+  }
+
+  /**
+   * Tells who asks for its records, and drops it, at once or when its request has ended: the partition cannot go on under
+   * another id before that. What comes behind it keeps its sequences, so that the broker says whether there is a gap: if it
+   * was written, there is none.
+   */
+  #giveUp(batch: PendingBatch, error: KafkaError): void {
+    const { owner } = batch;
+    owner.giveUp(batch, error);
+    if (!owner.isInFlight(batch)) this.#drop(batch);
+  }
+
+  #drop(batch: PendingBatch): void {
+    const { owner, bytes } = batch;
+    owner.drop(batch);
+    if (!owner.hasReady) this.#waiting.delete(owner);
+    if (owner.oldestMs === undefined) this.#options.unacknowledged.delete(owner);
+    this.#options.onBytes(-bytes.length);
   }
 
   #written(batch: PendingBatch, { baseOffset, logAppendTimeMs }: ProducePartitionResponse, node: number): void {
@@ -235,10 +294,16 @@ export class BatchSender {
     this.#options.onBytes(-bytes.length);
   }
 
-  #retry(batch: PendingBatch, why: string): void {
+  /** @param isOpen whether it is written */
+  #retry(batch: PendingBatch, why: string, isOpen: boolean): void {
     const { owner } = batch;
-    owner.retry(batch);
-    this.#waiting.add(owner);
+    batch.isOut = false;
+    if (isOpen) batch.mayBeWritten = true;
+    if (batch.isGivenUp) this.#drop(batch);
+    else {
+      owner.retry(batch);
+      this.#waiting.add(owner);
+    }
     this.#holdOff(owner, why);
     this.#renewWhereReady(owner);
   }
@@ -257,35 +322,51 @@ export class BatchSender {
   }
 
   /** Of those in flight none may be written under the old id once the partition goes on under a new one. */
-  #renewWhereReady({ needsNewIdentity, inFlightCount, topic, partition }: ProducerPartition): void {
+  #renewWhereReady({ needsNewIdentity, inFlightCount, topic, partition, hasGap }: ProducerPartition): void {
     if (!needsNewIdentity || inFlightCount > 0 || this.#renewing) return;
-    this.#options.cluster.logger.warn(
+    const why = hasGap ? 'records before were given up' : 'the broker no longer knows this producer';
+    this.#options.cluster.logger[hasGap ? 'info' : 'warn'](
       { topic, partition },
-      'the broker no longer knows this producer; going on under a new producer id',
+      `${why}; going on under a new producer id`,
     );
     this.#renewIdentity();
   }
 
   #renewIdentity(): void {
-    const { cluster, signal, onFailure } = this.#options;
+    const { cluster, signal } = this.#options;
     if (this.#renewing || this.#isStopped) return;
     this.#renewing = true;
     untilProducerId(cluster, { signal })
-      .then((identity) => this.#stamp(identity))
-      .catch((error: unknown) => {
-        if (!signal.aborted) onFailure(error as KafkaError);
-      })
-      .finally(() => {
-        this.#renewing = false;
-        if (this.#needsIdentity()) this.#renewIdentity();
-        this.pump();
-      });
+      .then(
+        (identity) => {
+          this.#renewing = false;
+          this.#stamp(identity);
+          if (this.#needsIdentity()) this.#renewIdentity();
+        },
+        (error: unknown) => {
+          this.#renewing = false;
+          if (!signal.aborted) this.#notRenewed(error as KafkaError);
+        },
+      )
+      .finally(() => this.pump());
+  }
+
+  /** What waits for the new id is given up; what comes asks for one again. */
+  #notRenewed(error: KafkaError): void {
+    const { unacknowledged, onFailure, onAnswers } = this.#options;
+    if (!this.#goesOn) {
+      onFailure(error);
+      return;
+    }
+    for (const partition of unacknowledged)
+      if (isWaitingForIdentity(partition)) for (const batch of partition.ready()) this.#giveUp(batch, error);
+    onAnswers();
   }
 
   #needsIdentity(): boolean {
     if (this.#identity === undefined) return true;
-    for (const { needsNewIdentity, inFlightCount } of this.#options.unacknowledged)
-      if (needsNewIdentity && inFlightCount === 0) return true;
+    for (const partition of this.#options.unacknowledged)
+      if (isWaitingForIdentity(partition) && partition.hasReady) return true;
     return false;
   }
 
@@ -293,8 +374,20 @@ export class BatchSender {
   #stamp(identity: Identity): void {
     this.#identity = identity;
     for (const partition of this.#options.unacknowledged) {
-      const isReplaced = partition.needsNewIdentity && partition.inFlightCount === 0;
-      if (isReplaced || partition.identity === undefined) partition.restamp(identity);
+      if (!isWaitingForIdentity(partition)) continue;
+      if (this.#goesOn) this.#giveUpUncertain(partition);
+      partition.restamp(identity);
     }
   }
+
+  /** What may have been written would be written twice. */
+  #giveUpUncertain(partition: ProducerPartition): void {
+    for (const batch of partition.ready())
+      if (batch.mayBeWritten) this.#giveUp(batch, outcomeUnknown(partition.topic, partition.partition));
+  }
+}
+
+/** Of its batches none can be written under the old id any more. */
+function isWaitingForIdentity({ identity, needsNewIdentity, inFlightCount }: ProducerPartition): boolean {
+  return identity === undefined || (needsNewIdentity && inFlightCount === 0);
 }

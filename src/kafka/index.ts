@@ -7,6 +7,7 @@ export { byTopic, type ClusterOptions, KafkaCluster } from './cluster.ts';
 export { COMPRESSION_IDS, type CompressionType, compress, loadZstd } from './compression/index.ts';
 export * from './consumer-protocol.ts';
 export { crc32c } from './crc32c.ts';
+export type { DeliveryListener } from './delivery-listener.ts';
 export * from './errors.ts';
 export { Fetcher } from './fetcher.ts';
 export type { FetcherOptions } from './fetcher-options.ts';

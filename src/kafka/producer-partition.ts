@@ -12,6 +12,8 @@ import { type ByteWriter, writeInt64 } from '../bytes.ts';
 import type { Header } from '../headers.ts';
 import type { CompressionType } from './compression/index.ts';
 import { crc32c } from './crc32c.ts';
+import { type DeliveryListener, type DeliveryListeners, tellDelivered, tellFailed } from './delivery-listener.ts';
+import type { KafkaError } from './errors.ts';
 import { RecordBatch } from './record-batch.ts';
 import { RecordBatchBuilder } from './record-batch-builder.ts';
 import type { WriterPool } from './writer-pool.ts';
@@ -35,6 +37,14 @@ export interface PendingBatch {
   readonly createdAtMs: number;
   /** The highest timestamp of its records, ms since the epoch. */
   readonly maxTimestamp: number;
+  /** Undefined: nobody asks for any of its records. */
+  readonly listeners: DeliveryListeners | undefined;
+  /** A try ended in a way that leaves open whether it is written. */
+  mayBeWritten: boolean;
+  /** It is on its way to a broker, and not answered. */
+  isOut: boolean;
+  /** Its listeners were told so. In flight still: until then its partition cannot go on under another id. */
+  isGivenUp: boolean;
 }
 
 /** Sequences are int32 and start over at 0 behind the largest (`DefaultRecordBatch#incrementSequence`). */
@@ -54,8 +64,10 @@ export class ProducerPartition {
   readonly partition: number;
   /** What its batches are stamped with; undefined: nothing may go yet. */
   identity: Identity | undefined;
-  /** The broker lost this producer's state for the partition. */
+  /** The broker lost this producer's state for the partition, or sees a gap where records were given up. */
   needsNewIdentity = false;
+  /** Records were given up since the last acknowledgement under this id. */
+  hasGap = false;
   /** The offset behind the last record known to be written; −1 before the first. */
   ackedOffset = -1;
   /** Nothing goes before this time, by the sender's clock: the last try failed. */
@@ -67,6 +79,7 @@ export class ProducerPartition {
   #open: RecordBatchBuilder | undefined;
   #openWriter: ByteWriter | undefined;
   #openedAtMs = 0;
+  #openListeners: (DeliveryListener | undefined)[] | undefined;
   #ready: PendingBatch[] = [];
   #inFlight: PendingBatch[] = [];
   #nextSequence = 0;
@@ -117,9 +130,11 @@ export class ProducerPartition {
     valueStart: number,
     valueLength: number,
     headers: readonly Header[],
+    listener: DeliveryListener | undefined,
   ): void {
     const open = this.#open ?? this.#start();
     open.append(timestamp, keyBuffer, keyStart, keyLength, valueBuffer, valueStart, valueLength, headers);
+    if (listener !== undefined) (this.#openListeners ??= [])[open.recordCount - 1] = listener;
   }
 
   #start(): RecordBatchBuilder {
@@ -128,16 +143,21 @@ export class ProducerPartition {
     return this.#open;
   }
 
-  /** Closes the open batch and queues it. @param identity for a partition that has none yet */
+  /**
+   * Closes the open batch and queues it. Where compression throws, it stays open.
+   * @param identity for a partition that has none yet
+   */
   close(compression: CompressionType, identity: Identity | undefined): PendingBatch | undefined {
     const open = this.#open;
     if (open === undefined) return undefined;
-    this.#open = undefined;
     this.identity ??= identity;
     this.#lastBatchBytes = Math.max(FIRST_BATCH_BYTES, open.sizeBytes);
     const baseSequence = this.#nextSequence;
-    this.#nextSequence = (baseSequence + open.recordCount) % SEQUENCES;
     const bytes = open.build(compression, { ...(this.identity ?? NOBODY), baseSequence });
+    this.#nextSequence = (baseSequence + open.recordCount) % SEQUENCES;
+    const listeners = this.#openListeners;
+    this.#open = undefined;
+    this.#openListeners = undefined;
     let writer = this.#openWriter;
     if (compression !== 'none') {
       this.#writers.give(writer!);
@@ -154,6 +174,10 @@ export class ProducerPartition {
       sends: 0,
       createdAtMs: this.#openedAtMs,
       maxTimestamp,
+      listeners,
+      mayBeWritten: false,
+      isOut: false,
+      isGivenUp: false,
     };
     this.#ready.push(batch);
     return batch;
@@ -202,10 +226,12 @@ export class ProducerPartition {
     if (first === undefined || !precedes(first, batch)) this.#goOn();
     // Sent once, its bytes have left; an earlier try's may still wait in a socket that hangs.
     if (batch.writer !== undefined && batch.sends === 1) this.#writers.give(batch.writer);
+    if (batch.listeners !== undefined && !batch.isGivenUp) tellDelivered(batch.listeners, this.partition, baseOffset);
   }
 
   #goOn(): void {
     this.#retrying = false;
+    this.hasGap = false;
     this.retryAtMs = 0;
     this.trouble = '';
     this.backoff.reset();
@@ -234,6 +260,7 @@ export class ProducerPartition {
     const half = batch.recordCount >> 1;
     const parts: PendingBatch[] = [];
     let baseSequence = batch.baseSequence;
+    let from = 0;
     for (const count of [half, batch.recordCount - half]) {
       const builder = new RecordBatchBuilder();
       for (let i = 0; i < count && cursor.next(); i++) {
@@ -250,8 +277,11 @@ export class ProducerPartition {
       }
       const bytes = builder.build(batch.compression, { ...(this.identity ?? NOBODY), baseSequence });
       const { maxTimestamp } = builder;
-      parts.push({ ...batch, recordCount: count, bytes, baseSequence, writer: undefined, sends: 0, maxTimestamp });
+      const listeners = batch.listeners?.slice(from, from + count);
+      const part = { recordCount: count, bytes, baseSequence, writer: undefined, sends: 0, maxTimestamp, listeners };
+      parts.push({ ...batch, ...part });
       baseSequence = (baseSequence + count) % SEQUENCES;
+      from += count;
     }
     this.#ready.splice(index, 1, ...parts);
     return parts.reduce((sum, part) => sum + part.bytes.length, 0) - batch.bytes.length;
@@ -261,6 +291,7 @@ export class ProducerPartition {
   restamp(identity: Identity): void {
     this.identity = identity;
     this.needsNewIdentity = false;
+    this.hasGap = false;
     this.#rememberedUntilMs = 0;
     this.retryAtMs = 0;
     let sequence = 0;
@@ -281,11 +312,62 @@ export class ProducerPartition {
     this.#rememberedUntilMs = 0;
   }
 
-  /** Drops everything that is not acknowledged, and forgets what was; starts over without an identity. */
-  discard(): void {
-    if (this.#openWriter !== undefined && this.#open !== undefined) this.#writers.give(this.#openWriter);
-    for (const { writer, sends } of this.#ready) if (writer !== undefined && sends === 0) this.#writers.give(writer);
+  isInFlight(batch: PendingBatch): boolean {
+    return this.#inFlight.includes(batch);
+  }
+
+  /** Batches that wait since then, and are not given up. */
+  overdue(thenMs: number): PendingBatch[] {
+    return this.#closed().filter(({ createdAtMs, isGivenUp }) => createdAtMs <= thenMs && !isGivenUp);
+  }
+
+  /** Batches that wait to be sent. */
+  ready(): readonly PendingBatch[] {
+    return [...this.#ready];
+  }
+
+  /** Takes a batch out that is given up. Unless it was written, its sequences are missing from now on. */
+  drop(batch: PendingBatch): void {
+    this.#inFlight = this.#inFlight.filter((other) => other !== batch);
+    this.#ready = this.#ready.filter((other) => other !== batch);
+    this.hasGap = true;
+    if (batch.writer !== undefined && batch.sends === 0) this.#writers.give(batch.writer);
+  }
+
+  /** Drops the records of the open batch. */
+  dropOpen(error: KafkaError): void {
+    if (this.#open === undefined) return;
+    if (this.#openWriter !== undefined) this.#writers.give(this.#openWriter);
+    const listeners = this.#openListeners;
     this.#open = undefined;
+    this.#openListeners = undefined;
+    tellFailed(listeners, error, this.partition, false);
+  }
+
+  /** Tells whoever asks for a record that is not acknowledged that it is given up. */
+  tellAll(error: KafkaError): void {
+    const listeners = this.#openListeners;
+    this.#openListeners = undefined;
+    for (const batch of this.#closed()) this.giveUp(batch, error);
+    tellFailed(listeners, error, this.partition, false);
+  }
+
+  /** Tells whoever asks for the batch's records, once. */
+  giveUp(batch: PendingBatch, error: KafkaError): void {
+    if (batch.isGivenUp) return;
+    batch.isGivenUp = true;
+    tellFailed(batch.listeners, error, this.partition, batch.mayBeWritten || batch.isOut);
+  }
+
+  #closed(): PendingBatch[] {
+    return [...this.#inFlight, ...this.#ready];
+  }
+
+  /** Drops everything that is not acknowledged, and forgets what was; starts over without an identity. */
+  discard(error: KafkaError): void {
+    this.tellAll(error);
+    this.dropOpen(error);
+    for (const { writer, sends } of this.#ready) if (writer !== undefined && sends === 0) this.#writers.give(writer);
     this.#ready = [];
     this.#inFlight = [];
     this.#nextSequence = 0;

@@ -2,7 +2,8 @@
  * The producer: records are encoded into batches as they arrive, batches leave when they are full or have lingered.
  * Idempotent: a sequence a partition, up to five batches in flight, order kept through retries. `send` is synchronous;
  * memory is bounded by `isFull` and `drained()`, which the caller is to heed between records. What fails of one partition
- * holds up that partition only.
+ * holds up that partition only. A record that cannot be delivered stops the producer, or is told to its listener, as
+ * `afterFailure` says.
  */
 import { abortController } from '../backoff.ts';
 import type { Header } from '../headers.ts';
@@ -10,6 +11,7 @@ import { BatchSender } from './batch-sender.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { loadZstd } from './compression/index.ts';
 import { withDefaults } from './defaults.ts';
+import type { DeliveryListener } from './delivery-listener.ts';
 import { DeliveryWatch } from './delivery-watch.ts';
 import type { KafkaError } from './errors.ts';
 import { partitionForKey } from './murmur2.ts';
@@ -25,7 +27,7 @@ import { untilProducerId } from './producer-ids.ts';
 import { PRODUCER_DEFAULTS, type ProducerOptions } from './producer-options.ts';
 import type { ProducerPartition } from './producer-partition.ts';
 import { type ProducerTopic, ProducerTopics } from './producer-topics.ts';
-import { sizeOf, type UnroutedRecord, UnroutedRecords } from './unrouted-records.ts';
+import { type UnroutedRecord, UnroutedRecords } from './unrouted-records.ts';
 import { Waiters } from './waiters.ts';
 import { WriterPool } from './writer-pool.ts';
 
@@ -66,11 +68,17 @@ export class Producer {
     this.#options = withDefaults(PRODUCER_DEFAULTS, options);
     this.#topics = new ProducerTopics(cluster, this.#writers);
     this.#watch = new DeliveryWatch(this.#options.deliveryTimeoutMs, (nowMs) => this.#checkDelivery(nowMs));
+    const onBytes = (delta: number): void => {
+      this.#bufferedBytes += delta;
+    };
     this.#unrouted = new UnroutedRecords({
       cluster,
       timeoutMs: this.#options.unknownTopicTimeoutMs,
+      afterFailure: this.#options.afterFailure,
       signal: this.#stop.signal,
       onKnown: (topic, records) => this.#routed(topic, records),
+      onBytes,
+      onGivenUp: () => this.#settle(),
       onFailure: (error) => this.#fail(error),
     });
     this.#sender = new BatchSender({
@@ -78,10 +86,9 @@ export class Producer {
       topics: this.#topics,
       unacknowledged: this.#unacknowledged,
       requestTimeoutMs: this.#options.requestTimeoutMs,
+      afterFailure: this.#options.afterFailure,
       signal: this.#stop.signal,
-      onBytes: (delta) => {
-        this.#bufferedBytes += delta;
-      },
+      onBytes,
       onAnswers: () => this.#settle(),
       onFailure: (error) => this.#fail(error),
     });
@@ -135,6 +142,7 @@ export class Producer {
    * Hot. Appends a record; key and value are ranges of buffers, copied here; a length of −1 is null.
    * @param partition −1: by Java's murmur2 of the key; without a key, a partition that changes with each batch
    * @param timestamp ms since the epoch
+   * @param listener is told what becomes of the record, unless this throws
    * @throws the error that stopped the producer; ProduceError the record cannot be written, and nothing else is lost
    */
   send(
@@ -148,6 +156,7 @@ export class Producer {
     valueStart: number,
     valueLength: number,
     headers: readonly Header[],
+    listener?: DeliveryListener,
   ): void {
     if (this.#failure !== undefined) throw this.#failure;
     if (!Number.isSafeInteger(timestamp)) throw invalidTimestamp(topic, timestamp);
@@ -159,6 +168,8 @@ export class Producer {
         key: keyLength < 0 ? null : Buffer.from(keyBuffer.subarray(keyStart, keyStart + keyLength)),
         value: valueLength < 0 ? null : Buffer.from(valueBuffer.subarray(valueStart, valueStart + valueLength)),
         headers,
+        listener,
+        sinceMs: this.#watch.nowMs,
       });
       return;
     }
@@ -173,7 +184,7 @@ export class Producer {
     const target = partitions[index];
     if (target === undefined) throw noSuchPartition(topic, index, partitions.length);
     const before = target.openBytes;
-    target.append(timestamp, keyBuffer, keyStart, keyLength, valueBuffer, valueStart, valueLength, headers);
+    target.append(timestamp, keyBuffer, keyStart, keyLength, valueBuffer, valueStart, valueLength, headers, listener);
     const after = target.openBytes;
     this.#bufferedBytes += after - before;
     if (before === 0) this.#opened(target);
@@ -219,13 +230,14 @@ export class Producer {
    */
   discard(): void {
     if (this.#stop.signal.aborted) return;
-    for (const partition of this.#topics.all()) partition.discard();
-    this.#unrouted.clear();
+    const error = discarded();
+    this.#unrouted.giveUpAll(error);
+    for (const partition of this.#topics.all()) partition.discard(error);
     this.#open.clear();
     this.#unacknowledged.clear();
     this.#bufferedBytes = 0;
     this.#stopTimers();
-    this.#waiters.rejectAll(discarded());
+    this.#waiters.rejectAll(error);
     this.#cluster.reset();
     this.#sender.discard();
   }
@@ -244,24 +256,39 @@ export class Producer {
   }
 
   #stash(topic: string, record: UnroutedRecord): void {
-    this.#bufferedBytes += sizeOf(record);
     this.#watch.start();
-    this.#unrouted.add(topic, record, this.#watch.nowMs);
+    this.#unrouted.add(topic, record);
   }
 
   #routed(topic: string, records: readonly UnroutedRecord[]): void {
-    try {
-      for (const record of records) {
-        this.#bufferedBytes -= sizeOf(record);
-        const { partition, timestamp, key, value, headers } = record;
-        const [keyLength, valueLength] = [key?.length ?? -1, value?.length ?? -1];
-        this.send(topic, partition, timestamp, key ?? NOTHING, 0, keyLength, value ?? NOTHING, 0, valueLength, headers);
+    for (const record of records) {
+      try {
+        this.#sendRouted(topic, record);
+      } catch (error) {
+        record.listener?.failed(error as KafkaError, undefined, false);
+        if (this.#options.afterFailure === 'stop') this.#fail(error as KafkaError);
       }
-      if (this.#flushing > 0) this.#closeAll();
-      this.#sender.pump();
-    } catch (error) {
-      this.#fail(error as KafkaError);
     }
+    if (this.#flushing > 0) this.#closeAll();
+    this.#sender.pump();
+    this.#settle();
+  }
+
+  #sendRouted(topic: string, record: UnroutedRecord): void {
+    const { partition, timestamp, key, value, headers, listener } = record;
+    this.send(
+      topic,
+      partition,
+      timestamp,
+      key ?? NOTHING,
+      0,
+      key?.length ?? -1,
+      value ?? NOTHING,
+      0,
+      value?.length ?? -1,
+      headers,
+      listener,
+    );
   }
 
   /** A batch was begun. */
@@ -278,10 +305,18 @@ export class Producer {
     try {
       const batch = partition.close(this.#options.compression, this.#sender.identity);
       if (batch !== undefined) this.#bufferedBytes += batch.bytes.length - before;
+      this.#sender.add(partition);
     } catch (error) {
-      this.#fail(compressionFailed(partition.topic, partition.partition, error));
+      const failure = compressionFailed(partition.topic, partition.partition, error);
+      if (this.#options.afterFailure === 'stop') {
+        this.#fail(failure);
+        return;
+      }
+      partition.dropOpen(failure);
+      if (partition.oldestMs === undefined) this.#unacknowledged.delete(partition);
+      this.#bufferedBytes -= before;
+      this.#settle();
     }
-    this.#sender.add(partition);
   }
 
   #closeAll(): void {
@@ -289,18 +324,43 @@ export class Producer {
   }
 
   #checkDelivery(nowMs: number): void {
-    const overdue = this.#overdue(nowMs - this.#options.deliveryTimeoutMs);
+    const { deliveryTimeoutMs, afterFailure } = this.#options;
+    const thenMs = nowMs - deliveryTimeoutMs;
+    if (afterFailure === 'goOn') {
+      this.#expire(thenMs);
+      return;
+    }
+    const overdue = this.#overdue(thenMs);
     if (overdue === undefined) return;
     const { topic, partition, sinceMs, trouble } = overdue;
-    this.#fail(deliveryTimedOut(topic, partition, nowMs - sinceMs, trouble));
+    this.#fail(deliveryTimedOut(topic, partition, nowMs - sinceMs, trouble, afterFailure));
+  }
+
+  /** Gives up what waits since then. */
+  #expire(thenMs: number): void {
+    const { deliveryTimeoutMs, afterFailure } = this.#options;
+    for (const partition of this.#unacknowledged) {
+      const { topic, partition: number, oldestMs, trouble } = partition;
+      if (oldestMs === undefined || oldestMs > thenMs) continue;
+      this.#sender.expire(partition, thenMs, deliveryTimedOut(topic, number, deliveryTimeoutMs, trouble, afterFailure));
+    }
+    for (const topic of this.#unrouted.topics()) {
+      if (topic.records[0]!.sinceMs > thenMs) continue;
+      const { topic: name, trouble } = topic;
+      const error = deliveryTimedOut(name, undefined, deliveryTimeoutMs, trouble, afterFailure);
+      this.#unrouted.giveUp(topic, error, thenMs);
+    }
+    this.#settle();
   }
 
   /** The first found that waits since then. */
   #overdue(thenMs: number) {
     for (const { topic, partition, oldestMs, trouble } of this.#unacknowledged)
       if (oldestMs !== undefined && oldestMs <= thenMs) return { topic, partition, sinceMs: oldestMs, trouble };
-    for (const { topic, createdAtMs, trouble } of this.#unrouted.topics())
-      if (createdAtMs <= thenMs) return { topic, partition: undefined, sinceMs: createdAtMs, trouble };
+    for (const { topic, records, trouble } of this.#unrouted.topics()) {
+      const { sinceMs } = records[0]!;
+      if (sinceMs <= thenMs) return { topic, partition: undefined, sinceMs, trouble };
+    }
     return undefined;
   }
 
@@ -323,6 +383,8 @@ export class Producer {
     this.#failure ??= error;
     this.#stopTimers();
     this.#sender.stop();
+    this.#unrouted.giveUpAll(this.#failure);
+    for (const partition of this.#topics.all()) partition.tellAll(this.#failure);
     this.#waiters.rejectAll(this.#failure);
   }
 }

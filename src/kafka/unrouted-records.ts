@@ -3,7 +3,9 @@ import { Backoff } from '../backoff.ts';
 import type { Header } from '../headers.ts';
 import { monotonicMs } from '../monotonic.ts';
 import type { KafkaCluster } from './cluster.ts';
+import type { DeliveryListener } from './delivery-listener.ts';
 import { ErrorCode, errorName, type KafkaError, KafkaProtocolError } from './errors.ts';
+import type { AfterFailure } from './producer-options.ts';
 
 export interface UnroutedRecord {
   readonly partition: number;
@@ -11,21 +13,23 @@ export interface UnroutedRecord {
   readonly key: Buffer | null;
   readonly value: Buffer | null;
   readonly headers: readonly Header[];
+  readonly listener: DeliveryListener | undefined;
+  /** When it came, by the delivery watch. */
+  readonly sinceMs: number;
 }
 
 /** The object itself. */
 const OVERHEAD_BYTES = 64;
 
 /** Bytes it counts against the producer's buffer. */
-export function sizeOf({ key, value }: UnroutedRecord): number {
+function sizeOf({ key, value }: UnroutedRecord): number {
   return OVERHEAD_BYTES + (key?.length ?? 0) + (value?.length ?? 0);
 }
 
 export interface UnroutedTopic {
   readonly topic: string;
+  /** In order; never empty. */
   readonly records: UnroutedRecord[];
-  /** When the first of them came, by the delivery watch. */
-  readonly createdAtMs: number;
   /** Why its partitions are not known. */
   trouble: string;
 }
@@ -34,9 +38,15 @@ export interface UnroutedRecordsOptions {
   readonly cluster: Pick<KafkaCluster, 'refresh' | 'partitionCount' | 'topic' | 'logger'>;
   /** ms for which a topic may be unknown. */
   readonly timeoutMs: number;
+  /** `goOn`: what cannot be routed is given up; `onFailure` is not called. */
+  readonly afterFailure: AfterFailure;
   readonly signal: AbortSignal;
   /** The topic's partitions are known. */
   onKnown(topic: string, records: readonly UnroutedRecord[]): void;
+  /** Bytes more that wait; negative: that do not any more. */
+  onBytes(delta: number): void;
+  /** Records were given up. */
+  onGivenUp(): void;
   onFailure(error: KafkaError): void;
 }
 
@@ -56,23 +66,38 @@ export class UnroutedRecords {
     return this.#topics.values();
   }
 
-  add(topic: string, record: UnroutedRecord, nowMs: number): void {
+  add(topic: string, record: UnroutedRecord): void {
+    this.#options.onBytes(sizeOf(record));
     const waiting = this.#topics.get(topic);
     if (waiting !== undefined) {
       waiting.records.push(record);
       return;
     }
-    const entry = { topic, records: [record], createdAtMs: nowMs, trouble: 'its metadata is being looked up' };
+    const entry = { topic, records: [record], trouble: 'its metadata is being looked up' };
     this.#topics.set(topic, entry);
     void this.#lookUp(entry);
   }
 
-  clear(): void {
-    this.#topics.clear();
+  /** Gives up the records of a topic that came until then. */
+  giveUp(entry: UnroutedTopic, error: KafkaError, thenMs = Number.POSITIVE_INFINITY): void {
+    for (const record of this.#take(entry, thenMs)) record.listener?.failed(error, undefined, false);
+  }
+
+  giveUpAll(error: KafkaError): void {
+    for (const entry of this.#topics.values()) this.giveUp(entry, error);
+  }
+
+  #take(entry: UnroutedTopic, thenMs: number): UnroutedRecord[] {
+    const { topic, records } = entry;
+    const behind = records.findIndex(({ sinceMs }) => sinceMs > thenMs);
+    const taken = records.splice(0, behind < 0 ? records.length : behind);
+    if (records.length === 0) this.#topics.delete(topic);
+    for (const record of taken) this.#options.onBytes(-sizeOf(record));
+    return taken;
   }
 
   async #lookUp(entry: UnroutedTopic): Promise<void> {
-    const { cluster, timeoutMs, signal, onKnown, onFailure } = this.#options;
+    const { cluster, timeoutMs, afterFailure, signal, onKnown, onGivenUp, onFailure } = this.#options;
     const { topic } = entry;
     const backoff = new Backoff();
     const deadline = monotonicMs() + timeoutMs;
@@ -81,14 +106,17 @@ export class UnroutedRecords {
       const error = await this.#tryOnce(topic);
       if (!isWanted()) return;
       if (error === undefined) {
-        this.#topics.delete(topic);
-        onKnown(topic, entry.records);
+        onKnown(topic, this.#take(entry, Number.POSITIVE_INFINITY));
         return;
       }
       const isAnswer = error instanceof KafkaProtocolError;
       entry.trouble = isAnswer ? errorName(error.errorCode) : error.message;
       if (!error.retriable || (isAnswer && monotonicMs() > deadline)) {
-        onFailure(error);
+        if (afterFailure === 'stop') onFailure(error);
+        else {
+          this.giveUp(entry, error);
+          onGivenUp();
+        }
         return;
       }
       cluster.logger[backoff.attempt < 3 ? 'debug' : 'warn'](

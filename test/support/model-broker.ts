@@ -59,6 +59,8 @@ export class ModelBroker implements ProducerCluster {
   /** Every batch that a broker saw, in order. */
   readonly seen: ModelBatch[] = [];
   readonly warnings: string[] = [];
+  /** Topics that metadata does not show: the user may not use them. */
+  readonly denied = new Set<string>();
   resets = 0;
   refreshes: (readonly string[] | null)[] = [];
   ids = 0;
@@ -113,7 +115,10 @@ export class ModelBroker implements ProducerCluster {
   show(topic: string): void {
     const known = this.topics.get(topic);
     if (known === undefined) {
-      this.#shown.set(topic, { topic, errorCode: 3, topicId: '0'.repeat(32), isInternal: false, partitions: [] });
+      const errorCode = this.denied.has(topic)
+        ? ErrorCode.TOPIC_AUTHORIZATION_FAILED
+        : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+      this.#shown.set(topic, { topic, errorCode, topicId: '0'.repeat(32), isInternal: false, partitions: [] });
       return;
     }
     const partitions = known.partitions.map(({ leader }, partition) => ({

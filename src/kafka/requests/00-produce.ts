@@ -31,6 +31,8 @@ export function produceRequest(
     readonly timeoutMs: number;
     readonly acks?: number;
     readonly transactionalId?: string | null;
+    /** A connection stands, and the request goes out on it. */
+    readonly onOut?: () => void;
   },
 ): ApiRequest<ProduceResponse> {
   return {
@@ -42,6 +44,7 @@ export function produceRequest(
       for (const part of this.parts!()) out.bytes(part);
     },
     parts() {
+      options.onOut?.();
       const parts: Buffer[] = [];
       let out = new ByteWriter();
       writeNullableString(out, options.transactionalId ?? null);
