@@ -8,6 +8,7 @@ export type { Header } from './headers.ts';
 export { KafkaError } from './kafka/index.ts';
 export type { Logger } from './logger.ts';
 export { AsynchronousError } from './processors/index.ts';
+export * from './producers/index.ts';
 export * from './runtime/index.ts';
 export {
   type AvroOrJsonOptions,

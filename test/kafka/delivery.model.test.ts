@@ -86,7 +86,7 @@ test('each record is written once, where and in the order that is told, or given
       fc.integer({ min: 1, max: 4 }),
       run,
     ),
-    { numRuns: 300 },
+    { numRuns: 200 },
   );
 }, 120_000);
 
