@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, t
 import { type EmbeddedRegistry, startRegistry } from '../../src/embedded/index.ts';
 import {
   type AnomalyInput,
+  type BatchDeliveryError,
   type BatchRecord,
   type DeliveredRecord,
   DeliveryError,
@@ -18,6 +19,7 @@ import { createTopics, KafkaCluster, listOffsets } from '../../src/kafka/index.t
 import { freePort } from '../support/free-port.ts';
 import { decode, readTopic } from '../support/kafkajs-reader.ts';
 import { startTestRegistry } from '../support/registry.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 import { newTopics } from '../support/topics.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -320,6 +322,42 @@ describe('a record that does not fit', () => {
     expect(offsets).toEqual([0, 1, 2, undefined, 3, undefined]);
     expect(await service.sendMetric(metric)).toMatchObject({ offset: 4 });
   });
+});
+
+test.skipIf(inject('brokerKind') === 'embedded')(
+  'a record whose timestamp the topic refuses is rejected alone, though it shares a batch with others',
+  async () => {
+    const strict = `strict-${randomUUID()}`;
+    const configs = { 'message.timestamp.before.max.ms': '86400000' };
+    await createTopics(admin, [{ topic: strict, partitions: 1, replicationFactor: 1, configs }]);
+    const service = await connected({ topics: { metrics: strict } });
+    const { timestamp: _, ...now } = metric;
+    const batch = Array.from({ length: 10 }, (_, i) => ({ metric: i === 6 ? { ...now, timestamp: 1 } : now }));
+    const error = await failure(service.sendBatch(batch));
+    expect(error).toMatchObject({ failures: [{ index: 6, cause: { code: 'MILLRACE_KAFKA_RECORD_REFUSED' } }] });
+    const { delivered } = error as BatchDeliveryError;
+    expect(delivered.map((where) => where?.offset)).toEqual([0, 1, 2, 3, 4, 5, undefined, 6, 7, 8]);
+    expect(await service.sendMetric(now)).toMatchObject({ offset: 9 });
+  },
+);
+
+test('connections are cut again and again: each record is there once, in order', async () => {
+  const proxy = await TcpProxy.start(brokers[0]!);
+  const { socketFactory } = proxy;
+  const service = await connected({ kafka: { brokers, socketFactory }, lingerMs: 0 });
+  const sent: Promise<DeliveredRecord>[] = [];
+  for (let i = 0; i < 200; i++) {
+    sent.push(service.sendMetric({ ...metric, value: i }));
+    await new Promise((resolve) => setImmediate(resolve));
+    if (i % 40 === 20) for (const { client } of proxy.lines) client.resetAndDestroy();
+  }
+  const where = await Promise.all(sent);
+  const values: number[] = [];
+  for (const { value } of await readTopic(brokers, topics.metrics, 200))
+    values.push(((await decode(registry.url, value)) as { value: number }).value);
+  expect(values).toEqual(Array.from({ length: 200 }, (_, i) => i));
+  expect(where.map(({ offset }) => offset)).toEqual(values);
+  proxy.close();
 });
 
 describe('a topic that is not there', () => {
