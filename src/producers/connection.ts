@@ -42,7 +42,7 @@ export class Connection {
   }
 
   /** Reaches brokers and registry. @throws what `KafkaProducerService#connect` says */
-  async open(encoders: readonly RecordEncoder[]): Promise<void> {
+  async open(encoders: readonly Pick<RecordEncoder, 'topic' | 'prepare'>[]): Promise<void> {
     try {
       await this.#cluster.connect(this.#options.connectTimeoutMs);
       await this.#producer.start();
@@ -51,8 +51,11 @@ export class Connection {
       this.#end.signal.throwIfAborted();
       this.#isOpen = true;
     } catch (error) {
+      const wasEnded = this.#end.signal.aborted;
+      // Where the registry refuses one schema, the look-ups of the others may be waiting for it.
+      this.#end.abort();
       await this.#producer.close();
-      if (!this.#end.signal.aborted) throw error;
+      if (!wasEnded) throw error;
       throw new ProducerServiceError(
         'MILLRACE_PRODUCERS_DISCONNECTED',
         'disconnect() was called before connect() had ended.',
