@@ -1,17 +1,17 @@
 /** One answer for many records: when the last is settled. */
 import { BatchDeliveryError, type DeliveredRecord, type DeliveryError } from './errors.ts';
-import type { BatchRecord } from './inputs.ts';
+import type { OutgoingRecord } from './inputs.ts';
 
 export class BatchOutcome {
   readonly done: Promise<DeliveredRecord[]>;
-  readonly #records: readonly BatchRecord[];
+  readonly #records: readonly OutgoingRecord[];
   readonly #delivered: (DeliveredRecord | undefined)[];
   readonly #failures: DeliveryError[] = [];
   #left: number;
   #resolve: (delivered: DeliveredRecord[]) => void = () => {};
   #reject: (error: BatchDeliveryError) => void = () => {};
 
-  constructor(records: readonly BatchRecord[]) {
+  constructor(records: readonly OutgoingRecord[]) {
     this.#records = records;
     this.#left = records.length;
     this.#delivered = new Array<DeliveredRecord | undefined>(records.length).fill(undefined);

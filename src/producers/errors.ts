@@ -1,6 +1,6 @@
 /** What a producer service throws. Records are named by kind, topic, partition and place in the batch, never by content. */
 import { type ErrorContext, MillraceError } from '../errors.ts';
-import type { BatchRecord, Inputs, RecordKind } from './inputs.ts';
+import type { Inputs, OutgoingRecord, RecordKind } from './inputs.ts';
 
 export class ProducerServiceError extends MillraceError {}
 
@@ -90,10 +90,10 @@ export class BatchDeliveryError extends ProducerServiceError {
   /** By the records' places in the batch: where each is; undefined for those that failed. */
   declare readonly delivered: readonly (DeliveredRecord | undefined)[];
   /** What was handed in and not delivered, to send it again; mind `mayBeWritten` of the failures. */
-  declare readonly records: readonly BatchRecord[];
+  declare readonly records: readonly OutgoingRecord[];
 
   constructor(
-    batch: readonly BatchRecord[],
+    batch: readonly OutgoingRecord[],
     failures: readonly DeliveryError[],
     delivered: readonly (DeliveredRecord | undefined)[],
   ) {

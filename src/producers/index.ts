@@ -9,6 +9,6 @@ export {
   InvalidRecordError,
   ProducerServiceError,
 } from './errors.ts';
-export type { AnomalyInput, BatchRecord, MetricInput, PredictionInput, RecordKind } from './inputs.ts';
+export type { AnomalyInput, MetricInput, OutgoingRecord, PredictionInput, RecordKind } from './inputs.ts';
 export { KafkaProducerService } from './kafka-producer-service.ts';
 export type { ProducerServiceOptions, ProducerTopicNames } from './options.ts';

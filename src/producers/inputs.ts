@@ -59,7 +59,7 @@ export interface AnomalyInput {
 }
 
 /** A record of `sendBatch`: one property says of which kind it is. */
-export type BatchRecord =
+export type OutgoingRecord =
   | { readonly metric: MetricInput }
   | { readonly prediction: PredictionInput }
   | { readonly anomaly: AnomalyInput };

@@ -5,7 +5,7 @@
 import { BatchOutcome } from './batch-outcome.ts';
 import { Connection } from './connection.ts';
 import { type DeliveredRecord, ProducerServiceError } from './errors.ts';
-import type { AnomalyInput, BatchRecord, Inputs, MetricInput, PredictionInput, RecordKind } from './inputs.ts';
+import type { AnomalyInput, Inputs, MetricInput, OutgoingRecord, PredictionInput, RecordKind } from './inputs.ts';
 import { type ProducerServiceOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { invalid, RecordEncoder } from './record-encoder.ts';
 
@@ -138,7 +138,7 @@ export class KafkaProducerService {
    *   DeliveryError for each that is not delivered, `delivered` where the others are
    * @throws ProducerServiceError as {@link sendMetric}
    */
-  async sendBatch(records: readonly BatchRecord[]): Promise<DeliveredRecord[]> {
+  async sendBatch(records: readonly OutgoingRecord[]): Promise<DeliveredRecord[]> {
     const { sender } = this.#connected('sendBatch');
     const sent = records.map((record, index) => {
       const { kind, input } = kindOf(record, index);
@@ -191,7 +191,10 @@ export class KafkaProducerService {
 }
 
 /** What JavaScript can hand in is told apart from what fits. @throws InvalidRecordError */
-function kindOf(record: BatchRecord, index: number): { readonly kind: RecordKind; readonly input: Inputs[RecordKind] } {
+function kindOf(
+  record: OutgoingRecord,
+  index: number,
+): { readonly kind: RecordKind; readonly input: Inputs[RecordKind] } {
   const isObject = typeof record === 'object' && record !== null;
   const [kind, ...others] = isObject ? RECORD_KINDS.filter((name) => Object.hasOwn(record, name)) : [];
   if (kind === undefined || others.length > 0)

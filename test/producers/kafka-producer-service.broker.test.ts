@@ -6,11 +6,11 @@ import { type EmbeddedRegistry, startRegistry } from '../../src/embedded/index.t
 import {
   type AnomalyInput,
   type BatchDeliveryError,
-  type BatchRecord,
   type DeliveredRecord,
   DeliveryError,
   KafkaProducerService,
   type MetricInput,
+  type OutgoingRecord,
   type PredictionInput,
   type ProducerServiceOptions,
   SchemaRegistry,
@@ -174,7 +174,7 @@ describe('what is sent', () => {
 
   test('a batch of any kinds comes in its order, and each place is told; an empty one is nothing', async () => {
     const service = await connected();
-    const batch: BatchRecord[] = Array.from({ length: 300 }, (_, i) =>
+    const batch: OutgoingRecord[] = Array.from({ length: 300 }, (_, i) =>
       i % 3 === 0 ? { prediction: { ...prediction, id: 'p', probability: i } } : { metric: { ...metric, value: i } },
     );
     const where = await service.sendBatch(batch);
