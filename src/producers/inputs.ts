@@ -18,6 +18,8 @@ export interface MetricInput {
   readonly node?: string | null;
   /** Of the value. Default null. */
   readonly unit?: string | null;
+  /** Where it was measured, `production` for example. Default null. */
+  readonly environment?: string | null;
   /** ms since the epoch, ≥ 0; the record on the topic has it too. Default: now. */
   readonly timestamp?: number;
 }

@@ -167,6 +167,7 @@ describe('what is sent', () => {
       labels: {},
       node: null,
       unit: null,
+      environment: null,
     });
     const [found] = await readTopic(brokers, topics.anomalies, 1);
     expect(await decode(registry.url, found!.value)).toMatchObject({ root_cause: null, remediation_suggested: false });
