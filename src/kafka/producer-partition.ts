@@ -25,6 +25,8 @@ export interface Identity {
 
 export interface PendingBatch {
   readonly owner: ProducerPartition;
+  /** Among all of the producer, in the order in which they were closed; the parts of one that was split have its own. */
+  readonly number: number;
   readonly recordCount: number;
   readonly compression: CompressionType;
   bytes: Buffer;
@@ -146,8 +148,9 @@ export class ProducerPartition {
   /**
    * Closes the open batch and queues it. Where compression throws, it stays open.
    * @param identity for a partition that has none yet
+   * @param number see PendingBatch#number
    */
-  close(compression: CompressionType, identity: Identity | undefined): PendingBatch | undefined {
+  close(compression: CompressionType, identity: Identity | undefined, number: number): PendingBatch | undefined {
     const open = this.#open;
     if (open === undefined) return undefined;
     this.identity ??= identity;
@@ -166,6 +169,7 @@ export class ProducerPartition {
     const { recordCount, maxTimestamp } = open;
     const batch: PendingBatch = {
       owner: this,
+      number,
       recordCount,
       compression,
       bytes,
@@ -181,6 +185,12 @@ export class ProducerPartition {
     };
     this.#ready.push(batch);
     return batch;
+  }
+
+  /** True where a batch that was closed by then is not acknowledged. */
+  hasUpTo(number: number): boolean {
+    const isOld = (batch: PendingBatch): boolean => batch.number <= number;
+    return this.#ready.some(isOld) || this.#inFlight.some(isOld);
   }
 
   /** The batch that may go to the broker next. */

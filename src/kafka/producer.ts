@@ -58,6 +58,7 @@ export class Producer {
   /** Partitions with records that are not acknowledged. */
   readonly #unacknowledged = new Set<ProducerPartition>();
   #bufferedBytes = 0;
+  #closedBatches = 0;
   #lingerTimer: NodeJS.Timeout | undefined;
   #metadataTimer: NodeJS.Timeout | undefined;
   #flushing = 0;
@@ -208,7 +209,7 @@ export class Producer {
   }
 
   /**
-   * Resolves when every record sent before is acknowledged by all in-sync replicas.
+   * Resolves when every record sent before is acknowledged by all in-sync replicas, whatever is sent meanwhile.
    * @throws the error that stopped the producer; MILLRACE_KAFKA_DISCARDED
    */
   async flush(): Promise<void> {
@@ -216,7 +217,14 @@ export class Producer {
     try {
       this.#closeAll();
       this.#sender.pump();
-      await this.#until(() => this.#bufferedBytes === 0);
+      const unrouted = [...this.#unrouted.topics()].map(({ topic }) => topic);
+      if (unrouted.length > 0) {
+        await this.#until(() => !unrouted.some((topic) => this.#unrouted.has(topic)));
+        this.#closeAll();
+        this.#sender.pump();
+      }
+      const last = this.#closedBatches;
+      await this.#until(() => !this.#hasUpTo(last));
     } finally {
       this.#flushing--;
     }
@@ -303,7 +311,7 @@ export class Producer {
     const before = partition.openBytes;
     this.#open.delete(partition);
     try {
-      const batch = partition.close(this.#options.compression, this.#sender.identity);
+      const batch = partition.close(this.#options.compression, this.#sender.identity, ++this.#closedBatches);
       if (batch !== undefined) this.#bufferedBytes += batch.bytes.length - before;
       this.#sender.add(partition);
     } catch (error) {
@@ -362,6 +370,11 @@ export class Producer {
       if (sinceMs <= thenMs) return { topic, partition: undefined, sinceMs, trouble };
     }
     return undefined;
+  }
+
+  #hasUpTo(batch: number): boolean {
+    for (const partition of this.#unacknowledged) if (partition.hasUpTo(batch)) return true;
+    return false;
   }
 
   #until(done: () => boolean): Promise<void> {

@@ -34,10 +34,43 @@ function send(value: string, { topic = 't', partition = 0, timestamp = Date.now(
 }
 
 /** These outcomes for the first batches seen, then all is well. */
-function outcomes(...list: readonly BatchOutcome[]): void {
+function outcomes(...list: readonly (BatchOutcome | undefined)[]): void {
   const left = [...list];
   broker.onBatch = () => left.shift();
 }
+
+describe('flush()', () => {
+  test('resolves for what was sent before, though what came since is not acknowledged', async () => {
+    // What is sent lingers, unless a flush sends it.
+    await start({ lingerMs: 600_000, batchBytes: 16_384 });
+    send('before');
+    let flushed = false;
+    void producer.flush().then(() => (flushed = true));
+    send('after');
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([flushed, broker.log('t', 0)]).toEqual([true, ['before']]);
+  });
+
+  test('waits for records whose topic is not known yet', async () => {
+    await start({ lingerMs: 600_000, batchBytes: 16_384 });
+    send('early', { topic: 'late' });
+    let flushed = false;
+    const flushing = producer.flush().then(() => (flushed = true));
+    await vi.advanceTimersByTimeAsync(100);
+    expect(flushed).toBe(false);
+    broker.create('late', 1);
+    await settled(flushing);
+    expect(broker.log('late', 0)).toEqual(['early']);
+  });
+
+  test('does not resolve before both parts of a batch that was split are acknowledged', async () => {
+    await start({ batchBytes: 75 });
+    outcomes({ errorCode: ErrorCode.MESSAGE_TOO_LARGE }, undefined, NOT_LEADER);
+    for (const value of ['0', '1', '2', '3', '4', '5']) send(value);
+    await settled(producer.flush());
+    expect(broker.log('t', 0)).toEqual(['0', '1', '2', '3', '4', '5']);
+  });
+});
 
 describe('order under a producer id that the broker does not know', () => {
   test('the first batch is refused for a moment: those behind it do not go before it', async () => {
