@@ -15,7 +15,7 @@ export default defineConfig({
           name: 'default',
           include: ['test/**/*.test.ts'],
           exclude: ['dist/**', 'node_modules/**', 'test/**/*.kafka.test.ts'],
-          globalSetup: ['test/support/embedded/global-setup.ts'],
+          globalSetup: ['test/support/embedded/global-setup.ts', 'test/support/postgres/global-setup.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
@@ -24,7 +24,7 @@ export default defineConfig({
         test: {
           name: 'kafka',
           include: ['test/**/*.kafka.test.ts', 'test/**/*.broker.test.ts'],
-          globalSetup: ['test/support/kafka/global-setup.ts'],
+          globalSetup: ['test/support/kafka/global-setup.ts', 'test/support/postgres/global-setup.ts'],
           fileParallelism: false,
           testTimeout: 300_000,
           hookTimeout: 300_000,
