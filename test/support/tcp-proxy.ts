@@ -16,6 +16,8 @@ export class TcpProxy {
   readonly lines: Line[] = [];
   /** New connections are accepted and nothing more. */
   isDark = false;
+  /** The next of these on any connection does not get through: its connection is cut, once. */
+  cutAt: 'request' | 'answer' | undefined;
   /** What a broker answers comes a few bytes at a time, that long apart. */
   trickle: { readonly bytes: number; readonly everyMs: number } | undefined;
   readonly #server: Server;
@@ -67,18 +69,26 @@ export class TcpProxy {
     this.#server.close();
   }
 
+  #cuts(at: 'request' | 'answer', { client, broker }: Line): boolean {
+    if (this.cutAt !== at) return false;
+    this.cutAt = undefined;
+    client.destroy();
+    broker.destroy();
+    return true;
+  }
+
   #accept(client: Socket): void {
     const broker = connect(this.#target);
     const line: Line = { client, broker, isDark: this.isDark, apiKeys: [] };
     this.lines.push(line);
     client.on('data', (bytes) => {
-      if (line.isDark) return;
+      if (line.isDark || this.#cuts('request', line)) return;
       // Enough for small requests, which come in one piece each.
       if (bytes.length > 6) line.apiKeys.push(bytes.readInt16BE(4));
       broker.write(bytes);
     });
     broker.on('data', (bytes) => {
-      if (line.isDark) return;
+      if (line.isDark || this.#cuts('answer', line)) return;
       if (this.trickle === undefined) client.write(bytes);
       else void trickle(client, bytes, this.trickle);
     });

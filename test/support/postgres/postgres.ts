@@ -23,19 +23,28 @@ export async function createDatabase(): Promise<string> {
   return String(database);
 }
 
-/** One statement on a connection of its own. @returns the rows */
+const pools = new Map<string, pg.Pool>();
+
+/** One statement on a connection of its own, which is kept for the next. @returns the rows */
 export async function query<R extends pg.QueryResultRow = pg.QueryResultRow>(
   url: string,
   statement: string,
   values: unknown[] = [],
 ): Promise<R[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query<R>(statement, values)).rows;
-  } finally {
-    await client.end();
+  let pool = pools.get(url);
+  if (pool === undefined) {
+    pool = new pg.Pool({ connectionString: url, allowExitOnIdle: true });
+    // Tests stop servers.
+    pool.on('error', () => undefined);
+    pools.set(url, pool);
   }
+  return (await pool.query<R>(statement, values)).rows;
+}
+
+/** The next statement gets a new connection, with the settings that connections begin with by then. */
+export async function reconnect(url: string): Promise<void> {
+  await pools.get(url)?.end();
+  pools.delete(url);
 }
 
 /** A server on a folder that outlasts it, to be stopped, killed and started again on the same port. */
