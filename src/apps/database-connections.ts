@@ -1,5 +1,6 @@
 /** A few connections to one PostgreSQL: every wait has a bound, and a signal ends what is under way. */
 import pg from 'pg';
+import { messageOf } from '../errors.ts';
 import { type Logger, silentLogger } from '../logger.ts';
 import { databaseError } from './database-errors.ts';
 import { ConfigurationError } from './environment.ts';
@@ -37,11 +38,7 @@ export class DatabaseConnections {
     connectTimeoutMs = 10_000,
     logger = silentLogger,
   }: DatabaseOptions) {
-    // Node's own error would carry the address, password included.
-    if (!URL.canParse(url) || !/^postgres(ql)?:\/\//.test(url))
-      throw new ConfigurationError('DATABASE_URL must be postgres://user:password@host:port/database.');
-    const { hostname, port, pathname } = new URL(url);
-    this.address = `${hostname}:${port === '' ? 5432 : port}${pathname}`;
+    this.address = addressOf(url);
     this.#pool = new pg.Pool({
       connectionString: url,
       application_name: 'millrace',
@@ -117,6 +114,21 @@ export class DatabaseConnections {
       connection.off('error', ignore);
     }
   }
+}
+
+function addressOf(url: string): string {
+  let reason = '';
+  // The errors of both would carry the address, password included; the driver reads the files of `sslrootcert` and the like.
+  try {
+    if (/^postgres(ql)?:\/\//.test(url)) {
+      new pg.Client({ connectionString: url });
+      const { hostname, port, pathname } = new URL(url);
+      return `${hostname}:${port === '' ? 5432 : port}${pathname}`;
+    }
+  } catch (error) {
+    reason = `: ${messageOf(error)}`;
+  }
+  throw new ConfigurationError(`DATABASE_URL must be postgres://user:password@host:port/database${reason}.`);
 }
 
 function ignore(): void {}

@@ -1,4 +1,5 @@
 /** A database that is down, restarted, full of connections or asked wrongly: what is worth a retry, and that a retry goes on. */
+import { inspect } from 'node:util';
 import pg from 'pg';
 import { afterAll, test as anyTest, beforeAll, beforeEach, describe, expect } from 'vitest';
 import { DatabaseError, databaseError, isRetriable } from '../../src/apps/database-errors.ts';
@@ -190,8 +191,19 @@ test('what only a person can mend is not worth a retry, and says so without the 
 
 describe('without a database', () => {
   anyTest('an address that is none is refused without being repeated', () => {
-    for (const address of ['', 'postgres://user:secret@host:port/x', 'mysql://user:secret@host/x', 'host'])
-      expect(() => new MetricsTable({ url: address })).toThrow(/^DATABASE_URL must be postgres:\/\/user:password@/);
+    const wrong = ['', 'host', 'mysql://u:secret@host/x', 'postgres://u:secret@host:port/x'];
+    for (const address of [...wrong, 'postgres://u:secret@host/x?sslrootcert=/nowhere']) {
+      let error: unknown;
+      try {
+        new MetricsTable({ url: address });
+      } catch (thrown) {
+        error = thrown;
+      }
+      expect(error).toMatchObject({
+        message: expect.stringMatching(/^DATABASE_URL must be postgres:\/\/user:password@/),
+      });
+      expect(inspect(error)).not.toContain('secret');
+    }
   });
 
   anyTest('what passes is worth a retry, what somebody must change is not', () => {
