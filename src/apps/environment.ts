@@ -59,3 +59,13 @@ export function createLogger(env: Environment): Logger {
   }
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2, sync: true }));
 }
+
+/** @returns a whole number ≥ 1 */
+export function count(env: Environment, name: string, fallback: number): number {
+  const given = env[name];
+  if (given === undefined || given === '') return fallback;
+  const value = Number(given);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new ConfigurationError(`${name} must be a whole number ≥ 1, not '${given}'.`);
+  return value;
+}
