@@ -38,17 +38,30 @@ function saslOptions(env: Environment): SASLOptions | undefined {
   return { mechanism, username, password } as SASLOptions;
 }
 
+/**
+ * An http or https address.
+ * @param fallback undefined: it may be left out
+ */
+export function address<F extends string | undefined>(env: Environment, name: string, fallback: F): string | F {
+  const value = env[name];
+  if (value === undefined || value === '') return fallback;
+  // Not quoted: it may hold a password or a token.
+  if (!URL.canParse(value) || !/^https?:/i.test(value))
+    throw new ConfigurationError(`${name} must be an http or https address.`);
+  return value;
+}
+
 export function flag(env: Environment, name: string): boolean {
   return /^(1|true|yes|on)$/i.test(env[name] ?? '');
 }
 
-/** @returns milliseconds ≥ 0 */
-export function milliseconds(env: Environment, name: string, fallback: number): number {
+/** @returns milliseconds ≥ `least` */
+export function milliseconds(env: Environment, name: string, fallback: number, least = 0): number {
   const given = env[name];
   if (given === undefined || given === '') return fallback;
   const value = Number(given);
-  if (!Number.isSafeInteger(value) || value < 0)
-    throw new ConfigurationError(`${name} must be a whole number of milliseconds, not '${given}'.`);
+  if (!Number.isSafeInteger(value) || value < least)
+    throw new ConfigurationError(`${name} must be a whole number of milliseconds from ${least} on, not '${given}'.`);
   return value;
 }
 

@@ -14,6 +14,7 @@ const TOPICS: readonly string[] = [
   'traces',
   'predictions',
   'anomalies',
+  'anomalies-dlq',
   'remediations',
   'infrastructure_changes',
   'alerts',

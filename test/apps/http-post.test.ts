@@ -2,7 +2,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type HttpError, type HttpPost, httpPost, retryAfterMs } from '../../src/apps/http-post.ts';
+import { HttpError, type HttpPost, httpPost, retryAfterMs } from '../../src/apps/http-post.ts';
+import { Retry } from '../../src/attempts.ts';
 import { freePort } from '../support/free-port.ts';
 
 let server: Server;
@@ -186,4 +187,17 @@ test('connections are kept for the next, also behind an error', async () => {
   for (let i = 0; i < 10; i++) await post().catch(() => undefined);
   // The first may still be at its answer's end when the second wants one.
   expect(used.size).toBeLessThanOrEqual(2);
+});
+
+test('a wait that the server asks for is kept to before the next try', () => {
+  const retry = new Retry({ initialMs: 1, maxMs: 1, maxElapsedMs: 60_000 });
+  const error = new HttpError('MILLRACE_APPS_HTTP_STATUS', 'busy', {
+    retriable: true,
+    status: 429,
+    retryAfterMs: 7_000,
+  });
+  retry.begin(0);
+  expect(retry.delayMs(error, 0)).toBe(7_000);
+  // One that ends behind the last try that there may be ends the tries.
+  expect(retry.delayMs(error, 55_000)).toBeUndefined();
 });

@@ -1,0 +1,38 @@
+/** The alerts' topology as the programs run it, configured by environment, see README. */
+import { avro, type SchemaRegistry, type StreamsOptions, type Topology } from '../index.ts';
+import { anomalySchema } from '../schemas/anomaly.ts';
+import { alertsTopology } from './alerts-topology.ts';
+import { address, milliseconds } from './environment.ts';
+import { httpPost } from './http-post.ts';
+
+const AIOPS_URL = 'http://aiops-engine:8100/api/v3/aiops/remediate/auto';
+const TIMEOUT_MS = 10_000;
+/** An outage of minutes is ridden out. */
+const RETRY_MS = 600_000;
+
+/** What KafkaStreams is to be told besides where Kafka and local state are. */
+export const ALERTS: Pick<StreamsOptions, 'compression'> & {
+  readonly applicationId: string;
+  readonly commitIntervalMs: number;
+} = {
+  applicationId: 'anomaly-alerts',
+  // What a crash repeats is what was not committed: somebody's telephone rings again.
+  commitIntervalMs: 1_000,
+  compression: 'gzip',
+};
+
+/**
+ * The topology with ALERT_WEBHOOK_URL, AIOPS_URL, HTTP_TIMEOUT_MS and HTTP_RETRY_MS.
+ * @throws ConfigurationError
+ */
+export function alertsFromEnvironment(env: NodeJS.ProcessEnv, registry: SchemaRegistry): Topology {
+  const webhook = address(env, 'ALERT_WEBHOOK_URL', undefined);
+  return alertsTopology({
+    registry,
+    anomaly: avro(registry, anomalySchema),
+    webhook: webhook === undefined ? undefined : httpPost(webhook),
+    aiops: httpPost(address(env, 'AIOPS_URL', AIOPS_URL)),
+    timeoutMs: milliseconds(env, 'HTTP_TIMEOUT_MS', TIMEOUT_MS, 1),
+    retry: { initialMs: 500, maxMs: 30_000, maxElapsedMs: milliseconds(env, 'HTTP_RETRY_MS', RETRY_MS) },
+  });
+}
