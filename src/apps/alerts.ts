@@ -1,7 +1,7 @@
 /** The alerts' topology as the programs run it, configured by environment, see README. */
 import { avro, type SchemaRegistry, type StreamsOptions, type Topology } from '../index.ts';
 import { anomalySchema } from '../schemas/anomaly.ts';
-import { alertsTopology } from './alerts-topology.ts';
+import { alertsTopology, DEAD_LETTERS } from './alerts-topology.ts';
 import { address, milliseconds } from './environment.ts';
 import { httpPost } from './http-post.ts';
 
@@ -11,15 +11,14 @@ const TIMEOUT_MS = 10_000;
 const RETRY_MS = 600_000;
 
 /** What KafkaStreams is to be told besides where Kafka and local state are. */
-export const ALERTS: Pick<StreamsOptions, 'compression'> & {
-  readonly applicationId: string;
-  readonly commitIntervalMs: number;
-} = {
+export const ALERTS = {
   applicationId: 'anomaly-alerts',
   // What a crash repeats is what was not committed: somebody's telephone rings again.
   commitIntervalMs: 1_000,
+  deserializationExceptionHandler: 'continue',
+  deadLetterTopic: DEAD_LETTERS,
   compression: 'gzip',
-};
+} as const satisfies Partial<StreamsOptions>;
 
 /**
  * The topology with ALERT_WEBHOOK_URL, AIOPS_URL, HTTP_TIMEOUT_MS and HTTP_RETRY_MS.
