@@ -1,6 +1,7 @@
 /** The alerts' topology as the programs run it, configured by environment, see README. */
-import { avro, type SchemaRegistry, type StreamsOptions, type Topology } from '../index.ts';
+import { avroOrJson, type SchemaRegistry, type Serde, type StreamsOptions, type Topology } from '../index.ts';
 import { anomalySchema } from '../schemas/anomaly.ts';
+import type { Anomaly } from './alert.ts';
 import { alertsTopology, DEAD_LETTERS } from './alerts-topology.ts';
 import { address, milliseconds } from './environment.ts';
 import { httpPost } from './http-post.ts';
@@ -20,6 +21,11 @@ export const ALERTS = {
   compression: 'gzip',
 } as const satisfies Partial<StreamsOptions>;
 
+/** Anomalies as services write them: Avro or JSON, and in JSON not all of them the time. */
+export function anomalySerde(registry: SchemaRegistry): Serde<Anomaly> {
+  return avroOrJson(registry, anomalySchema, { defaults: { timestamp: 0 } });
+}
+
 /**
  * The topology with ALERT_WEBHOOK_URL, AIOPS_URL, HTTP_TIMEOUT_MS and HTTP_RETRY_MS.
  * @throws ConfigurationError
@@ -28,7 +34,7 @@ export function alertsFromEnvironment(env: NodeJS.ProcessEnv, registry: SchemaRe
   const webhook = address(env, 'ALERT_WEBHOOK_URL', undefined);
   return alertsTopology({
     registry,
-    anomaly: avro(registry, anomalySchema),
+    anomaly: anomalySerde(registry),
     webhook: webhook === undefined ? undefined : httpPost(webhook),
     aiops: httpPost(address(env, 'AIOPS_URL', AIOPS_URL)),
     timeoutMs: milliseconds(env, 'HTTP_TIMEOUT_MS', TIMEOUT_MS, 1),

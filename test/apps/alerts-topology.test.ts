@@ -2,9 +2,10 @@
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type Anomaly, idempotencyKey } from '../../src/apps/alert.ts';
+import { anomalySerde } from '../../src/apps/alerts.ts';
 import { type AlertsOptions, alertsTopology } from '../../src/apps/alerts-topology.ts';
 import { HttpError, type HttpPost } from '../../src/apps/http-post.ts';
-import { avro, bytes, type RetryPolicy, SchemaRegistry, string } from '../../src/index.ts';
+import { avro, bytes, json, type RetryPolicy, SchemaRegistry, string } from '../../src/index.ts';
 import { alertSchema } from '../../src/schemas/alert.ts';
 import { anomalySchema } from '../../src/schemas/anomaly.ts';
 import { remediationSchema } from '../../src/schemas/remediation.ts';
@@ -59,7 +60,7 @@ async function start(
 ): Promise<{ webhook: Service; aiops: Service; send: (anomaly: Anomaly, writtenMs?: number) => Promise<void> }> {
   const webhook = new Service();
   const aiops = new Service();
-  const value = avro(registry, anomalySchema);
+  const value = anomalySerde(registry);
   const retry: RetryPolicy = { maxAttempts: 3 };
   driver = await TopologyTestDriver.create(
     alertsTopology({
@@ -249,6 +250,7 @@ describe('the same id', () => {
     const stateDir = temporaryFolder();
     const before = await start({}, { stateDir });
     await before.send(anomaly());
+    await driver.commit();
     await driver.close();
     // The state is that after the record, its position that before: the driver begins at offset 0.
     const { webhook, send } = await start({}, { stateDir });
@@ -303,6 +305,39 @@ describe('what a service says', () => {
     expect(alertedIds()).toEqual(['a-1', 'a-2']);
     expect(remediations().map(({ key }) => key)).toEqual(['a-1', 'a-2']);
     expect(webhook.calls.map(({ key }) => key)).toEqual(['alert-a-1', 'alert-a-2']);
+  });
+});
+
+describe('anomalies in JSON', () => {
+  const pipe = (value: object): Promise<void> =>
+    driver.inputTopic('anomalies', string(), json<object>()).pipeInput('any', value, NOW);
+
+  test('alert like those in Avro, and are one with them by the id', async () => {
+    const { webhook, send } = await start();
+    const a = anomaly({ timestamp: NOW });
+    await pipe(a);
+    await send(a);
+    expect(alerts().map(({ value }) => value?.details)).toEqual([JSON.stringify(a)]);
+    expect(webhook.calls).toHaveLength(1);
+  });
+
+  test('may lack the time, and what has a default', async () => {
+    const { webhook } = await start();
+    const { timestamp: _time, root_cause: _cause, remediation_suggested: _suggested, ...rest } = anomaly();
+    await pipe(rest);
+    const details = { ...rest, timestamp: NOW, root_cause: null, remediation_suggested: false };
+    expect(webhook.calls).toMatchObject([{ body: { details } }]);
+    expect(remediations()).toEqual([]);
+  });
+
+  test('of another shape are dead letters, and so are those that a service refuses: as they came', async () => {
+    const webhook = new Service(refusal(400));
+    await start({ webhook: webhook.post });
+    const shapeless = { ...anomaly(), timestamp: 'yesterday' };
+    await pipe(shapeless);
+    await pipe(anomaly());
+    const dead = deadLetters().map(({ value }) => JSON.parse(String(value)));
+    expect(dead).toEqual([shapeless, anomaly()]);
   });
 });
 
