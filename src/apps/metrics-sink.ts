@@ -4,16 +4,16 @@ import { ConfigurationError, count, createLogger, milliseconds, registryOptions 
 import { MetricsTable } from './metrics-table.ts';
 import { onStopSignal, runProgram } from './program.ts';
 import { runStreams, streamsOptions } from './run-streams.ts';
-import { prepareTable, sinkTopology } from './sink-topology.ts';
+import { prepareTable, SINK, sinkTopology } from './sink-topology.ts';
 
 await runProgram(async () => {
   const { env } = process;
   const logger = createLogger(env);
-  const options = streamsOptions(env, { applicationId: 'metrics-timescaledb-sink', commitIntervalMs: 30_000 });
+  const options = streamsOptions(env, { applicationId: SINK.applicationId, commitIntervalMs: 30_000 });
   const registry = new SchemaRegistry({ ...registryOptions(env), logger });
   const [maxRecords, maxWaitMs] = [
-    count(env, 'BATCH_MAX_RECORDS', 1_000),
-    milliseconds(env, 'BATCH_MAX_WAIT_MS', 5_000),
+    count(env, 'BATCH_MAX_RECORDS', SINK.maxRecords),
+    milliseconds(env, 'BATCH_MAX_WAIT_MS', SINK.maxWaitMs),
   ];
   const table = new MetricsTable({ url: databaseUrl(env['DATABASE_URL']), logger });
   const stop = new AbortController();

@@ -30,6 +30,8 @@ export interface SinkOptions {
   readonly maxWaitMs: number;
 }
 
+/** As the program runs it. */
+export const SINK = { applicationId: 'metrics-timescaledb-sink', maxRecords: 1_000, maxWaitMs: 5_000 } as const;
 const DEAD_LETTERS = 'metrics-dlq';
 /** A database that is away is waited for; what needs somebody's hand, a wrong password for example, is not tried again. */
 export const DATABASE_RETRY: RetryPolicy = { initialMs: 200, maxMs: 10_000, maxAttempts: Number.POSITIVE_INFINITY };

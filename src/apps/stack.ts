@@ -1,4 +1,4 @@
-/** `npm run stack`: embedded Kafka and schema registry on loopback, to keep running for other programs and tools. */
+/** `npm run stack`: embedded Kafka, schema registry and a PostgreSQL on loopback, to keep running for other programs and tools. */
 import { createLogger } from './environment.ts';
 import { startLocalStack } from './local-stack.ts';
 import { onStopSignal, runProgram } from './program.ts';
@@ -10,6 +10,7 @@ await runProgram(async () => {
   process.stdout.write(`For development and tests, not for production.
 Kafka            ${stack.kafka.brokers.join(',')}      kcat -b ${stack.kafka.brokers[0]} -L
 schema registry  ${stack.registry.url}      curl ${stack.registry.url}/subjects
+PostgreSQL       ${stack.databaseUrl ?? 'none here'}
 data             ${stack.dataDir}
 Ctrl-C stops it; the next start goes on with the same data.
 `);
