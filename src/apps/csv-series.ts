@@ -26,7 +26,7 @@ export function parseSeries(text: string): Sample[] {
 }
 
 /** `2014-02-14 14:30:00`, ISO 8601, or a number of seconds or milliseconds. Without a zone it is UTC. */
-function parseTime(text: string): number {
+export function parseTime(text: string): number {
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * (Number(text) < 1e11 ? 1000 : 1);
   const iso = text.replace(' ', 'T');
   return Date.parse(/(Z|[+-]\d\d:?\d\d)$/.test(iso) ? iso : `${iso}Z`);

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type Anomaly, idempotencyKey } from '../../src/apps/alert.ts';
-import { anomalySerde } from '../../src/apps/alerts.ts';
+import { alertsFromEnvironment, anomalySerde } from '../../src/apps/alerts.ts';
 import { type AlertsOptions, alertsTopology } from '../../src/apps/alerts-topology.ts';
 import { HttpError, type HttpPost } from '../../src/apps/http-post.ts';
 import { avro, bytes, json, type RetryPolicy, SchemaRegistry, string } from '../../src/index.ts';
@@ -399,4 +399,14 @@ test('an idempotency key is what a header can hold, another for each id and erra
   );
   expect(new Set(keys).size).toBe(keys.length);
   for (const key of keys) expect(key).toMatch(/^[\w.:-]{1,120}$/);
+});
+
+test.each(['ALERT_WEBHOOK_URL', 'AIOPS_URL'])('%s that is no http address is named, and not quoted', (name) => {
+  for (const address of ['secret-host', 'ftp://user:secret@host/'])
+    expect(() => alertsFromEnvironment({ [name]: address }, registry)).toThrow(
+      `${name} must be an http or https address.`,
+    );
+  expect(() => alertsFromEnvironment({ [name]: 'HTTPS://user:secret@host/', HTTP_TIMEOUT_MS: '0' }, registry)).toThrow(
+    'HTTP_TIMEOUT_MS',
+  );
 });

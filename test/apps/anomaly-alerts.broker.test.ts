@@ -1,4 +1,6 @@
 /** The alerts on a broker: end to end with exact counts, a service that hangs, and the program killed in between. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import type { Anomaly } from '../../src/apps/alert.ts';
 import { type EmbeddedKafka, startKafka as startEmbedded } from '../../src/embedded/index.ts';
@@ -6,6 +8,7 @@ import { AT_CALLS, atRequests, crashing } from '../support/alerts-crashes.ts';
 import { AlertsJob } from '../support/alerts-job.ts';
 import { anomaly } from '../support/anomalies.ts';
 import { startKafka } from '../support/kafka/broker.ts';
+import { temporaryFolder } from '../support/programs.ts';
 import { waitFor } from '../support/wait.ts';
 
 const isApache = inject('brokerKind') === 'apache';
@@ -82,6 +85,44 @@ test('a service whose calls hang holds up its own: one call at a time and task, 
   expect(new Set(others()).size).toBe(30);
   expect(job.webhookIds().length - others().length).toBeLessThanOrEqual(job.partitions);
   expect(streams.state).toBe('RUNNING');
+});
+
+test('anomalies sent by the command alert and are remediated; a line that is none is named, and nothing of its file is sent', async () => {
+  await job.run('command');
+  const folder = temporaryFolder();
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+  file('ec2_cpu_utilization_24ae8d.csv', 'timestamp,value\n2014-02-26 22:00:00,1\n2014-02-26 22:05:00,99\n');
+  const labels = file('labels.json', '{"ec2_cpu_utilization_24ae8d.csv": ["2014-02-26 22:05:00"]}');
+  const lines = file(
+    'good',
+    '{"service":"file","id":"sent-2","affected_metrics":["m"]}\n\n{"service":"file","severity":"low"}',
+  );
+  const bad = file('bad', '{"service":"bad"}\n{"service":"bad","anomaly_score":"high"}');
+  const single = '--service cli --id sent-1 --severity High --metric cpu --metric io --root-cause leak --remediate';
+  const [one, some, labelled, refused] = [
+    single.split(' '),
+    ['--file', lines],
+    ['--from-csv', labels, '--remediate'],
+    ['--file', bad],
+  ].map((args) => job.start('send-anomaly', {}, args));
+  for (const program of [one, some, labelled]) expect(await program!.exited, program!.output()).toBe(0);
+  expect(await refused!.exited).toBe(1);
+  expect(refused!.output()).toMatch(/bad, line 2: .*anomaly_score/);
+  expect(refused!.output()).not.toMatch(/\n\s+at /);
+
+  const sentIds = ['sent-1', 'sent-2', 'ec2_cpu_utilization_24ae8d-2014-02-26T22:05:00.000Z'];
+  const sent = () => job.alerts.filter(({ value }) => sentIds.includes(value.id));
+  await waitFor(() => sent().length >= 3 && job.remediationIds().length >= 2 && job.webhookIds().length >= 3);
+  expect(new Set(job.webhookIds())).toEqual(new Set(sentIds));
+  expect(job.remediationIds().sort()).toEqual([sentIds[2], 'sent-1']);
+  expect(sent().find(({ key }) => key === 'cli')?.value).toMatchObject({
+    severity: 'high',
+    message: 'Anomaly detected: cpu, io',
+    details: expect.stringContaining('"root_cause":"leak"'),
+  });
 });
 
 // On the embedded broker the moment that takes most to get right; the others are in anomaly-alerts.kafka.test.ts.

@@ -96,7 +96,11 @@ export async function crashing(
 ): Promise<void> {
   const stateDir = temporaryFolder();
   const start = (sessionMs = sessionTimeoutMs): Program =>
-    job.start({ APPLICATION_ID: 'crashing', STATE_DIR: stateDir, SESSION_TIMEOUT_MS: String(sessionMs) });
+    job.start('anomaly-alerts', {
+      APPLICATION_ID: 'crashing',
+      STATE_DIR: stateDir,
+      SESSION_TIMEOUT_MS: String(sessionMs),
+    });
   const sent: string[] = [];
   const sendSome = async (): Promise<void> => {
     const some = [0, 1, 2, 3, 4].map((i) =>

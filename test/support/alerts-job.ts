@@ -104,15 +104,19 @@ export class AlertsJob {
     return streams;
   }
 
-  /** The program as a user starts it. */
-  start(env: Readonly<Record<string, string>>): Program {
-    const program = startProgram('anomaly-alerts', {
-      KAFKA_BROKERS: this.brokers.join(','),
-      SCHEMA_REGISTRY_URL: this.#registry.url,
-      COMMIT_INTERVAL_MS: '100',
-      ...this.#calls(),
-      ...env,
-    });
+  /** A program as a user starts it. */
+  start(app: 'anomaly-alerts' | 'send-anomaly', env: Readonly<Record<string, string>>, args: string[] = []): Program {
+    const program = startProgram(
+      app,
+      {
+        KAFKA_BROKERS: this.brokers.join(','),
+        SCHEMA_REGISTRY_URL: this.#registry.url,
+        COMMIT_INTERVAL_MS: '100',
+        ...this.#calls(),
+        ...env,
+      },
+      args,
+    );
     this.#closing.push(() => program.kill('SIGKILL'));
     return program;
   }
