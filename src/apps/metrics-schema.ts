@@ -89,7 +89,7 @@ async function createHypertable(connection: pg.PoolClient): Promise<void> {
   );
   await connection.query('SET LOCAL statement_timeout = 0');
   const patient = {
-    text: `SELECT ${rows[0]!.schema}.create_hypertable('metrics', '${COLUMNS[0][0]}', if_not_exists => true, migrate_data => true)`,
+    text: `SELECT ${rows[0]!.schema}.create_hypertable('metrics', '${COLUMNS[0][0]}'::name, if_not_exists => true, migrate_data => true)`,
     query_timeout: 2 ** 31 - 1,
   };
   await connection.query(patient);

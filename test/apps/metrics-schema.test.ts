@@ -1,7 +1,9 @@
 /** The sink's tables at a start: missing, there, of other columns; plain, or of TimescaleDB as far as it can be had here. */
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import pg from 'pg';
 import { afterAll, afterEach, test as anyTest, expect } from 'vitest';
+import { useHypertable } from '../../src/apps/metrics-schema.ts';
 import { MetricsTable } from '../../src/apps/metrics-table.ts';
 import { move, refuseNothing, row, storedValues } from '../support/postgres/metrics.ts';
 import { createDatabase, hasPostgres, query, reconnect } from '../support/postgres/postgres.ts';
@@ -198,3 +200,22 @@ test.for([
     expect(await table.write(options)).toBe('written');
   },
 );
+
+test('an extension that is not preloaded ends the connection: the table is plain', async () => {
+  const ended = Object.assign(new pg.DatabaseError('extension "timescaledb" must be preloaded', 0, 'error'), {
+    severity: 'FATAL',
+    code: 'XX000',
+  });
+  const statements: string[] = [];
+  const query = async (statement: string): Promise<unknown> => {
+    if (statements.some((earlier) => earlier.startsWith('CREATE')))
+      throw new Error('Connection terminated unexpectedly');
+    statements.push(statement);
+    if (statement.startsWith('CREATE')) throw ended;
+    return { rows: [{}] };
+  };
+  expect(await useHypertable({ query } as unknown as pg.PoolClient)).toEqual({
+    isHypertable: false,
+    reason: 'extension "timescaledb" must be preloaded (SQLSTATE XX000)',
+  });
+});
