@@ -62,7 +62,12 @@ export async function showResults(
 }
 
 async function follow(kafka: Kafka, shown: readonly Shown[]): Promise<Consumer> {
-  const consumer = kafka.consumer({ groupId: `npm-start-${process.pid}`, sessionTimeout: 10_000 });
+  // Leaving waits for the fetch that is out.
+  const consumer = kafka.consumer({
+    groupId: `npm-start-${process.pid}`,
+    sessionTimeout: 10_000,
+    maxWaitTimeInMs: 500,
+  });
   await consumer.connect();
   await consumer.subscribe({ topics: shown.map(({ topic }) => topic), fromBeginning: false });
   await consumer.run({

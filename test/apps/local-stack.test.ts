@@ -1,8 +1,11 @@
 /** `npm start` and `npm run stack`, as a user runs them: what is shown, how they end, what survives. */
-import { connect } from 'node:net';
+import { chmodSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { Kafka, logLevel } from 'kafkajs';
 import { afterEach, expect, test } from 'vitest';
 import { freePort } from '../support/free-port.ts';
+import { hasPostgres, query } from '../support/postgres/postgres.ts';
 import { type Program, startProgram, temporaryFolder } from '../support/programs.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -47,6 +50,52 @@ test('npm start shows this machine’s aggregated windows, ends cleanly, and goe
   expect(ends.reduce((sum, { high }) => sum + Number(high), 0)).toBeGreaterThan(12);
   expect(await again.kill('SIGTERM')).toBe(0);
 });
+
+test.skipIf(!hasPostgres)(
+  'npm start runs every pipeline: metrics are in the database, an anomaly is an alert, a webhook call and a remediation',
+  async () => {
+    const calls: { path: string; body: Record<string, unknown> }[] = [];
+    const receiver = createServer((request, response) => {
+      let body = '';
+      request.on('data', (chunk) => {
+        body += chunk;
+      });
+      request.on('end', () => {
+        calls.push({ path: request.url!, body: JSON.parse(body) });
+        response.writeHead(202).end('ok');
+      });
+    });
+    await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`;
+    const env = await settings();
+    // The database is another user's where this is root's.
+    chmodSync(env['DATA_DIR']!, 0o755);
+    const program = run('start', { ...env, ALERT_WEBHOOK_URL: `${url}/hook`, AIOPS_URL: `${url}/aiops` });
+    await waitFor(() => /^host:cpu /m.test(program.output()), 40_000, 'a window');
+    const database = /PostgreSQL (postgres:\S+)/.exec(program.output())![1]!;
+    await waitFor(async () => Number((await query(database, 'SELECT count(*) FROM metrics'))[0]!['count']) > 10);
+    const sender = startProgram(
+      'send-anomaly',
+      {
+        KAFKA_BROKERS: `127.0.0.1:${env['KAFKA_PORT']}`,
+        SCHEMA_REGISTRY_URL: `http://127.0.0.1:${env['SCHEMA_REGISTRY_PORT']}`,
+      },
+      ['--service', 'shop', '--id', 'a-1', '--metric', 'cpu', '--metric', 'latency', '--remediate'],
+    );
+    programs.push(sender);
+    expect(await sender.exited, sender.output()).toBe(0);
+    await waitFor(() => /^remediation accepted shop: incident a-1$/m.test(program.output()), 20_000, 'the remediation');
+    await waitFor(() => calls.length >= 2 && /^alert /m.test(program.output()), 20_000, 'the calls');
+    expect(program.output()).toMatch(/^alert critical shop: Anomaly detected: cpu, latency$/m);
+    expect(calls.map(({ path, body }) => [path, body['service'] ?? body['service_name']]).sort()).toEqual([
+      ['/aiops', 'shop'],
+      ['/hook', 'shop'],
+    ]);
+    expect(await program.kill('SIGTERM')).toBe(0);
+    receiver.close();
+    receiver.closeAllConnections();
+  },
+);
 
 test('a port in use is named, with the setting that moves it', async () => {
   const env = await settings();
