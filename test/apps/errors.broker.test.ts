@@ -142,9 +142,12 @@ test('what cannot be read goes to metrics-dlq untouched; a state directory in us
   );
   for (const { headers } of dead) {
     expect(Object.keys(headers).sort()).toEqual(
-      ['exception', 'message', 'offset', 'partition', 'stacktrace', 'topic']
-        .map((name) => `__streams.errors.${name}`)
-        .sort(),
+      [
+        '__millrace.errors.attempts',
+        ...['exception', 'message', 'offset', 'partition', 'stacktrace', 'topic'].map(
+          (name) => `__streams.errors.${name}`,
+        ),
+      ].sort(),
     );
     expect(String(headers['__streams.errors.topic'])).toBe('metrics');
   }

@@ -1,4 +1,6 @@
 /** The README's example of a service that writes to the platform's topics does what it says. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type EmbeddedKafka, type EmbeddedRegistry, startKafka, startRegistry } from '../../src/embedded/index.ts';
 import { DeliveryError, KafkaProducerService } from '../../src/index.ts';
@@ -60,4 +62,11 @@ test('the example writes each kind, and is told of what does not fit', async () 
   expect([topic, partition, offset, left, warnings]).toEqual(['metrics', 0, 0, 0, []]);
   expect(kafka.describePartition('metrics', 0).endOffset).toBe(3);
   expect(kafka.describePartition('anomalies', 0).endOffset).toBe(1);
+});
+
+test('the code above is the README’s', () => {
+  const strip = (text: string): string => text.replace(/\s+/g, ' ').trim();
+  const own = /\/\/ README begin\n([\s\S]*?)\/\/ README end/.exec(readFileSync(import.meta.filename, 'utf8'))![1]!;
+  const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8');
+  expect(strip(readme)).toContain(strip(own));
 });
