@@ -1,20 +1,18 @@
-/** mapAsync and forEachBatch in a running application: commits, restarts, rebalances, and what holds up what. */
-import { randomUUID } from 'node:crypto';
+/** forEachBatch in a running application: positions, rebalances, and targets that remember where to go on. */
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import {
   BatchFencedError,
   type BatchPosition,
   type ForEachBatchOptions,
   type KafkaStreams,
-  type MapAsyncOptions,
   StreamsBuilder,
   string,
   type Topology,
 } from '../../src/index.ts';
-import { commitOffsets, fetchCommitted, KafkaCluster, partitionKey } from '../../src/kafka/index.ts';
+import { commitOffsets, KafkaCluster, partitionKey } from '../../src/kafka/index.ts';
+import { committed, Gate, messages, topics } from '../support/asynchronous.ts';
 import { temporaryFolder } from '../support/programs.ts';
-import { newStreams, ownKafka, produce, runStreams, warnings, watch } from '../support/streams.ts';
-import { newTopics } from '../support/topics.ts';
+import { newStreams, ownKafka, produce, runStreams, warnings } from '../support/streams.ts';
 import { waitFor } from '../support/wait.ts';
 
 const brokers = inject('brokers');
@@ -26,176 +24,6 @@ beforeAll(async () => {
   await cluster.connect();
 });
 afterAll(() => cluster.close());
-
-/** A topic to read and one to write, of two partitions each. */
-async function topics(): Promise<{ input: string; output: string; applicationId: string }> {
-  const id = randomUUID();
-  const [input, output] = [`in-${id}`, `out-${id}`];
-  await newTopics(cluster, [input, output], 2);
-  return { input, output, applicationId: `app-${id}` };
-}
-
-async function committed(applicationId: string, topic: string): Promise<number[]> {
-  const partitions = [0, 1].map((partition) => ({ topic, partition }));
-  const found = await fetchCommitted(cluster, applicationId, partitions);
-  return partitions.map((at) => found.get(partitionKey(at))?.offset ?? 0);
-}
-
-/** Promises that a test lets go, one by one or all from then on. */
-class Gate {
-  readonly waiting: string[] = [];
-  #open = false;
-  #release: (() => void)[] = [];
-
-  pass(what: string): Promise<void> {
-    this.waiting.push(what);
-    return this.#open ? Promise.resolve() : new Promise((resolve) => this.#release.push(resolve));
-  }
-
-  open(): void {
-    this.#open = true;
-    for (const release of this.#release.splice(0)) release();
-  }
-}
-
-function calling(
-  { input, output }: { input: string; output: string },
-  gate: Gate,
-  options: MapAsyncOptions<string | null, string, string | null, string> = {},
-): Topology {
-  const builder = new StreamsBuilder();
-  builder
-    .stream(input, { key: s, value: s })
-    .mapAsync(
-      async (key, value) => {
-        await gate.pass(value);
-        return [key, value.toUpperCase()] as const;
-      },
-      { name: 'call', ...options },
-    )
-    .to(output, { key: s, value: s });
-  return builder.build();
-}
-
-const messages = (values: readonly string[], partition = 0) =>
-  values.map((value) => ({ key: value, value, partition }));
-
-test('a commit waits for no call, and a restart issues again what was under way: from the disk, and from the changelog', async () => {
-  const at = await topics();
-  const stateDir = temporaryFolder();
-  const seen = await watch(brokers, at.output);
-  const stuck = new Gate();
-  const first = await runStreams(brokers, calling(at, stuck), { ...at, stateDir, drainTimeoutMs: 50 });
-  await produce(brokers, at.input, messages(['a', 'b', 'c']));
-  await waitFor(() => stuck.waiting.length === 3);
-  await waitFor(async () => (await committed(at.applicationId, at.input))[0] === 3, 10_000, 'the position');
-  await first.close();
-  const again = new Gate();
-  const second = await runStreams(brokers, calling(at, again), { ...at, stateDir, drainTimeoutMs: 50 });
-  await waitFor(() => again.waiting.length === 3);
-  await second.close();
-  const free = new Gate();
-  free.open();
-  await runStreams(brokers, calling(at, free), { ...at, stateDir: temporaryFolder() });
-  await waitFor(() => seen.length >= 3, 20_000, 'the results');
-  expect([stuck.waiting, again.waiting, free.waiting]).toEqual([
-    ['a', 'b', 'c'],
-    ['a', 'b', 'c'],
-    ['a', 'b', 'c'],
-  ]);
-  expect(seen.map(([, value]) => value).sort()).toEqual(['A', 'B', 'C']);
-});
-
-test('a result that is delivered and committed is not called for again', async () => {
-  const at = await topics();
-  const seen = await watch(brokers, at.output);
-  const gate = new Gate();
-  const first = await runStreams(brokers, calling(at, gate), { ...at, stateDir: temporaryFolder() });
-  await produce(brokers, at.input, messages(['a', 'b']));
-  // Logged as pending, then answered.
-  await waitFor(async () => (await committed(at.applicationId, at.input))[0] === 2, 10_000, 'the position');
-  gate.open();
-  await waitFor(() => seen.length === 2);
-  await first.close();
-  const next = new Gate();
-  next.open();
-  await runStreams(brokers, calling(at, next), { ...at, stateDir: temporaryFolder() });
-  await produce(brokers, at.input, messages(['c']));
-  await waitFor(() => seen.length >= 3);
-  expect(next.waiting).toEqual(['c']);
-  expect(seen.map(([, value]) => value)).toEqual(['A', 'B', 'C']);
-});
-
-test('records of one key are called for one after another, other keys side by side', async () => {
-  const at = await topics();
-  const gate = new Gate();
-  await runStreams(brokers, calling(at, gate), { ...at });
-  const values = ['1', '2', '3'].flatMap((value) =>
-    ['x', 'y'].map((key) => ({ key, value: key + value, partition: 0 })),
-  );
-  await produce(brokers, at.input, values);
-  await waitFor(() => gate.waiting.length === 2);
-  expect(gate.waiting).toEqual(['x1', 'y1']);
-  const seen = await watch(brokers, at.output);
-  gate.open();
-  await waitFor(() => seen.length === 6);
-  for (const key of ['x', 'y'])
-    expect(seen.filter((record) => record[0] === key).map((record) => record[1])).toEqual(
-      ['1', '2', '3'].map((value) => key.toUpperCase() + value),
-    );
-});
-
-test('a call that hangs holds up its task only when as many records wait as may, and no other task', async () => {
-  const at = await topics();
-  const gate = new Gate();
-  const free = new Set(Array.from({ length: 20 }, (_, i) => `other-${i}`));
-  const builder = new StreamsBuilder();
-  const done: string[] = [];
-  builder
-    .stream(at.input, { key: s, value: s })
-    .mapAsync(
-      async (key, value) => {
-        if (!free.has(value)) await gate.pass(value);
-        return [key, value];
-      },
-      { order: 'none', maxPending: 5, concurrency: 100 },
-    )
-    .forEach((_key, value) => void done.push(value));
-  await runStreams(brokers, builder.build(), { ...at });
-  await produce(brokers, at.input, messages(Array.from({ length: 20 }, (_, i) => `stuck-${i}`)));
-  await waitFor(() => gate.waiting.length === 5);
-  await produce(brokers, at.input, messages([...free], 1));
-  await waitFor(() => done.length === 20);
-  expect(gate.waiting).toHaveLength(5);
-  gate.open();
-  await waitFor(() => done.length === 40);
-});
-
-test('a call that failed for good stops the application by default; the record is called for again after the restart', async () => {
-  const at = await topics();
-  const stateDir = temporaryFolder();
-  const failing = new StreamsBuilder();
-  failing.stream(at.input, { key: s, value: s }).mapAsync(
-    async () => {
-      throw Object.assign(new Error('no'), { retriable: false });
-    },
-    { name: 'call' },
-  );
-  const errors: Error[] = [];
-  const first = newStreams(brokers, failing.build(), { ...at, stateDir });
-  first.setUncaughtErrorHandler((error) => {
-    errors.push(error);
-    return 'shutdown-client';
-  });
-  await first.start();
-  await produce(brokers, at.input, messages(['a']));
-  await waitFor(() => first.state === 'ERROR', 10_000, 'ERROR');
-  expect(errors).toMatchObject([{ code: 'MILLRACE_PROCESSORS_CALL_FAILED', attempts: 1, topic: at.input, offset: 0 }]);
-  const gate = new Gate();
-  gate.open();
-  await runStreams(brokers, calling(at, gate), { ...at, stateDir });
-  await waitFor(() => gate.waiting.length === 1);
-});
 
 /** A topology whose batches a test handles. */
 function batching(
@@ -222,7 +50,7 @@ function batching(
 }
 
 test('positions are committed behind a batch that is handled, never before and never within', async () => {
-  const at = await topics();
+  const at = await topics(cluster);
   const gate = new Gate();
   const streams = await runStreams(
     brokers,
@@ -235,22 +63,26 @@ test('positions are committed behind a batch that is handled, never before and n
   // The other task commits as ever.
   await produce(brokers, at.input, messages(['z'], 1));
   await waitFor(() => gate.waiting.length === 2);
-  expect(await committed(at.applicationId, at.input)).toEqual([0, 0]);
+  expect(await committed(cluster, at.applicationId, at.input)).toEqual([0, 0]);
   gate.open();
-  await waitFor(async () => (await committed(at.applicationId, at.input)).join() === '3,1', 10_000, 'the positions');
+  await waitFor(
+    async () => (await committed(cluster, at.applicationId, at.input)).join() === '3,1',
+    10_000,
+    'the positions',
+  );
   expect(gate.waiting.sort()).toEqual(['a,b', 'c', 'z']);
   expect(streams.metrics().commitTotal).toBeGreaterThan(before);
 });
 
 test('a batch commits as soon as it is handled, whatever the commit interval', async () => {
-  const at = await topics();
+  const at = await topics(cluster);
   await runStreams(
     brokers,
     batching(at.input, async () => {}),
     { ...at, commitIntervalMs: 3_600_000 },
   );
   await produce(brokers, at.input, messages(['a', 'b']));
-  await waitFor(async () => (await committed(at.applicationId, at.input))[0] === 2, 10_000, 'the position');
+  await waitFor(async () => (await committed(cluster, at.applicationId, at.input))[0] === 2, 10_000, 'the position');
 });
 
 test.skipIf(inject('brokerKind') === 'apache')(
@@ -284,7 +116,7 @@ test.skipIf(inject('brokerKind') === 'apache')(
 );
 
 test('a member that leaves hands back what its handler did not finish in time', async () => {
-  const at = await topics();
+  const at = await topics(cluster);
   const stuck = new Gate();
   const first = await runStreams(
     brokers,
@@ -297,7 +129,7 @@ test('a member that leaves hands back what its handler did not finish in time', 
   await produce(brokers, at.input, messages(['a', 'b']));
   await waitFor(() => stuck.waiting.length === 1);
   await first.close();
-  expect(await committed(at.applicationId, at.input)).toEqual([0, 0]);
+  expect(await committed(cluster, at.applicationId, at.input)).toEqual([0, 0]);
   const handled: string[] = [];
   await runStreams(
     brokers,
@@ -309,7 +141,7 @@ test('a member that leaves hands back what its handler did not finish in time', 
 });
 
 test('a member that leaves finishes what can be finished: nothing is handled twice', async () => {
-  const at = await topics();
+  const at = await topics(cluster);
   const handled: string[] = [];
   const slow = async (values: string[]): Promise<void> => {
     await new Promise((resolve) => setTimeout(resolve, 30));
@@ -328,7 +160,7 @@ test('a member that leaves finishes what can be finished: nothing is handled twi
 });
 
 test('a second member: the rebalance waits for a batch under way, and both go on without a repetition', async () => {
-  const at = await topics();
+  const at = await topics(cluster);
   const handled: string[] = [];
   const handler = async (values: string[]): Promise<void> => {
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -373,7 +205,7 @@ class Target {
 }
 
 test('a target that remembers positions: a restart begins there, whatever the group says, and each row is there once', async () => {
-  const at = await topics();
+  const at = await topics(cluster);
   const target = new Target();
   const topology = (): Topology =>
     batching(at.input, async (values, positions) => target.store(values, positions), { positions: target });
@@ -391,7 +223,7 @@ test('a target that remembers positions: a restart begins there, whatever the gr
 });
 
 test('a batch that is fenced is dropped, and the task begins where the target says', async () => {
-  const at = await topics();
+  const at = await topics(cluster);
   const target = new Target();
   const lines = warnings();
   const topology = batching(at.input, async (values, positions) => target.store(values, positions), {
@@ -409,7 +241,7 @@ test('a batch that is fenced is dropped, and the task begins where the target sa
 });
 
 test('a target that is down when tasks start is waited for', async () => {
-  const at = await topics();
+  const at = await topics(cluster);
   const target = new Target();
   target.isDown = true;
   const lines = warnings();
@@ -430,7 +262,7 @@ test('a target that is down when tasks start is waited for', async () => {
 });
 
 test('a target that stays down ends the start with what it said', async () => {
-  const at = await topics();
+  const at = await topics(cluster);
   const target = new Target();
   target.isDown = true;
   const errors: Error[] = [];
@@ -449,7 +281,7 @@ test('a target that stays down ends the start with what it said', async () => {
 });
 
 test('a user’s commit() in the middle of a batch ends it', async () => {
-  const at = await topics();
+  const at = await topics(cluster);
   const builder = new StreamsBuilder();
   const handled: string[] = [];
   builder
@@ -469,35 +301,6 @@ test('a user’s commit() in the middle of a batch ends it', async () => {
     .forEachBatch(async (records) => void handled.push(...records.map(({ value }) => value)), { maxWaitMs: 3_600_000 });
   await runStreams(brokers, builder.build(), { ...at, commitIntervalMs: 3_600_000 });
   await produce(brokers, at.input, messages(['a', 'last']));
-  await waitFor(async () => (await committed(at.applicationId, at.input))[0] === 2, 10_000, 'the position');
+  await waitFor(async () => (await committed(cluster, at.applicationId, at.input))[0] === 2, 10_000, 'the position');
   expect(handled).toEqual(['a', 'last']);
-});
-
-test('a dead letter topic of a node is written to, and one that does not exist is told at the start', async () => {
-  const at = await topics();
-  const dead = `dead-${randomUUID()}`;
-  const topology = (): Topology => {
-    const builder = new StreamsBuilder();
-    builder
-      .stream(at.input, { key: s, value: s })
-      .mapValues(
-        (value) => {
-          if (value === 'bad') throw new Error('bad');
-          return value;
-        },
-        { deadLetterTopic: dead },
-      )
-      .to(at.output, { key: s, value: s });
-    return builder.build();
-  };
-  await expect(newStreams(brokers, topology(), { ...at }).start()).rejects.toMatchObject({
-    code: 'MILLRACE_RUNTIME_TOPIC_MISSING',
-    topic: dead,
-  });
-  await newTopics(cluster, [dead], 1);
-  await runStreams(brokers, topology(), { ...at });
-  const [left, seen] = [await watch(brokers, dead), await watch(brokers, at.output)];
-  await produce(brokers, at.input, messages(['a', 'bad', 'b']));
-  await waitFor(() => left.length === 1 && seen.length === 2);
-  expect(left).toEqual([['bad', 'bad']]);
 });
