@@ -46,16 +46,26 @@ export function abortController(): AbortController {
   return controller;
 }
 
-/** Resolves after `ms`, or at once when one of the signals aborts. */
+/** What a timer of Node's can wait for; beyond it, it does not wait at all. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** Resolves after `ms`, however long that is, or at once when one of the signals aborts. */
 export function delay(ms: number, ...signals: readonly (AbortSignal | undefined)[]): Promise<void> {
   if (signals.some((signal) => signal?.aborted)) return Promise.resolve();
   return new Promise((resolve) => {
+    let leftMs = ms;
+    let timer: NodeJS.Timeout;
     const finish = (): void => {
       clearTimeout(timer);
       for (const signal of signals) signal?.removeEventListener('abort', finish);
       resolve();
     };
-    const timer = setTimeout(finish, ms);
+    const wait = (): void => {
+      const nowMs = Math.min(leftMs, LONGEST_TIMER_MS);
+      leftMs -= nowMs;
+      timer = setTimeout(leftMs > 0 ? wait : finish, nowMs);
+    };
+    wait();
     for (const signal of signals) signal?.addEventListener('abort', finish, { once: true });
   });
 }

@@ -70,6 +70,9 @@ export interface ForEachBatchOptions extends NamedOptions {
   readonly deadLetterTopic?: string;
 }
 
+/** Of a pending record in its changelog: brokers take a megabyte by default, which a record may have by itself. */
+const MAX_PENDING_BYTES = 16 * 1024 * 1024;
+
 type Asynchronous = Pick<ProcessorNode, 'supplier' | 'errorPolicy' | 'externalPositions'>;
 
 /** @throws TopologyError MILLRACE_TOPOLOGY_SERDE_MISSING, MILLRACE_TOPOLOGY_INVALID_OPTION */
@@ -127,7 +130,8 @@ function pendingStore(name: string, value: Serde<unknown>): KeyValueStoreDescrip
     kind: 'persistent',
     cachingEnabled: true,
     loggingEnabled: true,
-    topicConfigs: {},
+    // A record that its topic just takes is there twice, with its source's bytes, and its context.
+    topicConfigs: { 'max.message.bytes': String(MAX_PENDING_BYTES) },
     timestamped: false,
   };
 }

@@ -231,7 +231,7 @@ export class BatchSender {
       }
       case ErrorCode.MESSAGE_TOO_LARGE:
       case ErrorCode.RECORD_LIST_TOO_LARGE:
-        if (batch.recordCount === 1) this.#refused(batch, response);
+        if (batch.recordCount === 1) this.#refused(batch, response, batch.listeners?.[0] !== undefined);
         else this.#split(batch);
         break;
       default:
@@ -243,9 +243,10 @@ export class BatchSender {
     this.#renewWhereReady(owner);
   }
 
-  #refused(batch: PendingBatch, response: ProducePartitionResponse): void {
+  /** @param isTold one record, and whoever sent it is told by itself: no reason to stop */
+  #refused(batch: PendingBatch, response: ProducePartitionResponse, isTold = false): void {
     const error = refused(batch, response);
-    if (!this.#goesOn) {
+    if (!this.#goesOn && !isTold) {
       this.#options.onFailure(error);
       return;
     }

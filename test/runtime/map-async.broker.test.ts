@@ -1,12 +1,10 @@
 /** mapAsync in a running application: commits, restarts, and what holds up what. */
-import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { type MapAsyncOptions, StreamsBuilder, string, type Topology } from '../../src/index.ts';
 import { KafkaCluster } from '../../src/kafka/index.ts';
 import { committed, Gate, messages, topics } from '../support/asynchronous.ts';
 import { temporaryFolder } from '../support/programs.ts';
 import { newStreams, produce, runStreams, watch } from '../support/streams.ts';
-import { newTopics } from '../support/topics.ts';
 import { waitFor } from '../support/wait.ts';
 
 const brokers = inject('brokers');
@@ -153,33 +151,4 @@ test('a call that failed for good stops the application by default; the record i
   gate.open();
   await runStreams(brokers, calling(at, gate), { ...at, stateDir });
   await waitFor(() => gate.waiting.length === 1);
-});
-
-test('a dead letter topic of a node is written to, and one that does not exist is told at the start', async () => {
-  const at = await topics(cluster);
-  const dead = `dead-${randomUUID()}`;
-  const topology = (): Topology => {
-    const builder = new StreamsBuilder();
-    builder
-      .stream(at.input, { key: s, value: s })
-      .mapValues(
-        (value) => {
-          if (value === 'bad') throw new Error('bad');
-          return value;
-        },
-        { deadLetterTopic: dead },
-      )
-      .to(at.output, { key: s, value: s });
-    return builder.build();
-  };
-  await expect(newStreams(brokers, topology(), { ...at }).start()).rejects.toMatchObject({
-    code: 'MILLRACE_RUNTIME_TOPIC_MISSING',
-    topic: dead,
-  });
-  await newTopics(cluster, [dead], 1);
-  await runStreams(brokers, topology(), { ...at });
-  const [left, seen] = [await watch(brokers, dead), await watch(brokers, at.output)];
-  await produce(brokers, at.input, messages(['a', 'bad', 'b']));
-  await waitFor(() => left.length === 1 && seen.length === 2);
-  expect(left).toEqual([['bad', 'bad']]);
 });

@@ -5,6 +5,7 @@
 import { nowReading, nowWriting } from '../../byte-views.ts';
 import { ByteWriter } from '../../bytes.ts';
 import { type Header, NO_HEADERS } from '../../headers.ts';
+import type { DeliveryListener } from '../../kafka/index.ts';
 import { partitionForKey } from '../../kafka/murmur2.ts';
 import { sharesBytes } from '../../serdes/index.ts';
 import type { DeadLetter, SinkNode, StreamRecord } from '../../topology/index.ts';
@@ -24,14 +25,19 @@ export interface RecordSink {
     valueStart: number,
     valueLength: number,
     headers: readonly Header[],
+    listener?: DeliveryListener,
   ): void;
   /** 0 where it is not known. */
   partitionCount(topic: string): number;
 }
 
 const EMPTY = Buffer.alloc(0);
+const KIP_1034 = '__streams.errors.';
+const STACKTRACE = 'stacktrace';
 /** How often it was tried, which KIP-1034 has no header for. */
 const ATTEMPTS_HEADER = '__millrace.errors.attempts';
+/** Of a letter without its bytes: how many there were. They are in the topic that the letter names. */
+const OMITTED_HEADER = '__millrace.errors.omitted';
 
 export class RecordCollector {
   readonly sink: RecordSink;
@@ -102,32 +108,33 @@ export class RecordCollector {
     );
   }
 
-  /** Writes a record to a dead letter topic, with the headers of KIP-1034 and the number of tries. */
+  /**
+   * Writes a record to a dead letter topic, with the headers of KIP-1034 and the number of tries. Where it is too large for the
+   * topic, with its headers, it goes without its bytes, and says so: a record that its own topic just took must not stop
+   * everything.
+   */
   sendDeadLetter(topic: string, record: DeadLetter): void {
-    const { key, value, error } = record;
-    const text = (name: string, content: string): Header => ({
-      key: `__streams.errors.${name}`,
-      value: Buffer.from(content),
-    });
-    const headers = [
-      ...record.headers,
-      text('exception', error.name),
-      text('stacktrace', error.stack ?? ''),
-      text('message', error.message),
-      ...(record.topic === null
-        ? []
-        : [
-            text('topic', record.topic),
-            text('partition', String(record.partition)),
-            text('offset', String(record.offset)),
-          ]),
-      { key: ATTEMPTS_HEADER, value: Buffer.from(String(record.attempts)) },
-    ];
-    const timestamp = Math.max(record.timestamp, 0);
+    const headers = deadLetterHeaders(record);
+    const listener: DeliveryListener = {
+      delivered: () => {},
+      failed: (error) => {
+        if (error.code === 'MILLRACE_KAFKA_RECORD_REFUSED')
+          this.#sendLetter(topic, { ...record, key: null, value: null }, withoutBytes(headers, record));
+      },
+    };
+    this.#sendLetter(topic, record, headers, listener);
+  }
+
+  #sendLetter(
+    topic: string,
+    { timestamp, key, value }: DeadLetter,
+    headers: readonly Header[],
+    listener?: DeliveryListener,
+  ): void {
     this.sink.send(
       topic,
       -1,
-      timestamp,
+      Math.max(timestamp, 0),
       key ?? EMPTY,
       0,
       key?.length ?? -1,
@@ -135,6 +142,7 @@ export class RecordCollector {
       0,
       value?.length ?? -1,
       headers,
+      listener,
     );
   }
 
@@ -180,4 +188,27 @@ export class RecordCollector {
     if (chosen !== undefined) return chosen;
     return keyLength < 0 ? -1 : partitionForKey(this.#scratch.buffer, count, 0, keyLength - suffix);
   }
+}
+
+function deadLetterHeaders({ headers, error, topic, partition, offset, attempts }: DeadLetter): Header[] {
+  const errors: [name: string, content: string][] = [
+    ['exception', error.name],
+    [STACKTRACE, error.stack ?? ''],
+    ['message', error.message],
+  ];
+  if (topic !== null) errors.push(['topic', topic], ['partition', String(partition)], ['offset', String(offset)]);
+  return [
+    ...headers,
+    ...errors.map(([name, content]) => header(KIP_1034 + name, content)),
+    header(ATTEMPTS_HEADER, String(attempts)),
+  ];
+}
+
+function withoutBytes(headers: readonly Header[], { key, value }: DeadLetter): Header[] {
+  const kept = headers.filter((one) => one.key.startsWith(KIP_1034) && one.key !== KIP_1034 + STACKTRACE);
+  return [...kept, header(OMITTED_HEADER, `key ${key?.length ?? 0} bytes, value ${value?.length ?? 0} bytes`)];
+}
+
+function header(key: string, content: string): Header {
+  return { key, value: Buffer.from(content) };
 }
