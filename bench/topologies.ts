@@ -1,6 +1,6 @@
 /** The aggregation of src/apps over a topic of the benchmark's: by the key as it comes, and by the value's fields. */
-import { finiteOnly } from '../src/apps/aggregation-topology.ts';
-import { MetricAggregate, metricAggregate } from '../src/apps/metric-aggregate.ts';
+import { finiteOnly } from '../src/apps/aggregation/aggregation-topology.ts';
+import { MetricAggregate, metricAggregate } from '../src/apps/aggregation/metric-aggregate.ts';
 import {
   avro,
   avroFields,

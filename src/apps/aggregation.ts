@@ -1,6 +1,6 @@
 /** `node dist/apps/aggregation.js`: aggregates `metrics` into `metrics-aggregated`. Configured by environment, see README. */
 import { minutes, SchemaRegistry } from '../index.ts';
-import { aggregationTopology } from './aggregation-topology.ts';
+import { aggregationTopology } from './aggregation/aggregation-topology.ts';
 import { createLogger, milliseconds, registryOptions } from './environment.ts';
 import { runProgram } from './program.ts';
 import { runStreams, streamsOptions } from './run-streams.ts';

@@ -3,7 +3,7 @@
  * see README.
  */
 import { SchemaRegistry } from '../index.ts';
-import { ALERTS, alertsFromEnvironment } from './alerts.ts';
+import { ALERTS, alertsFromEnvironment } from './alerts/alerts.ts';
 import { createLogger, registryOptions } from './environment.ts';
 import { runProgram } from './program.ts';
 import { runStreams, streamsOptions } from './run-streams.ts';

@@ -9,9 +9,9 @@ import { Kafka, logLevel, type Producer } from 'kafkajs';
 import { messageOf } from '../errors.ts';
 import { avro, SchemaRegistry } from '../index.ts';
 import { metricSchema } from '../schemas/metric.ts';
-import { parseSeries, shiftToEnd } from './csv-series.ts';
 import { ConfigurationError, createLogger, kafkaConfig, registryOptions } from './environment.ts';
-import { type Metric, metricMessages, type SendMetrics, writeHostMetrics } from './host-metrics-writer.ts';
+import { parseSeries, shiftToEnd } from './host/csv-series.ts';
+import { type Metric, metricMessages, type SendMetrics, writeHostMetrics } from './host/host-metrics-writer.ts';
 import { onStopSignal, runProgram } from './program.ts';
 
 const TOPIC = 'metrics';

@@ -1,10 +1,10 @@
 /** `node dist/apps/metrics-sink.js`: stores `metrics` in PostgreSQL or TimescaleDB. Configured by environment, see README. */
 import { SchemaRegistry } from '../index.ts';
 import { ConfigurationError, count, createLogger, milliseconds, registryOptions } from './environment.ts';
-import { MetricsTable } from './metrics-table.ts';
 import { onStopSignal, runProgram } from './program.ts';
 import { runStreams, streamsOptions } from './run-streams.ts';
-import { prepareTable, SINK, sinkTopology } from './sink-topology.ts';
+import { MetricsTable } from './sink/metrics-table.ts';
+import { prepareTable, SINK, sinkTopology } from './sink/sink-topology.ts';
 
 await runProgram(async () => {
   const { env } = process;

@@ -8,9 +8,9 @@ import { dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { messageOf } from '../errors.ts';
 import { type AnomalyInput, InvalidRecordError, KafkaProducerService, SchemaRegistry } from '../index.ts';
-import { parseSeries } from './csv-series.ts';
+import { labelledAnomalies } from './alerts/labelled-anomalies.ts';
 import { ConfigurationError, createLogger, kafkaConfig, registryOptions } from './environment.ts';
-import { labelledAnomalies } from './labelled-anomalies.ts';
+import { parseSeries } from './host/csv-series.ts';
 import { fail, runProgram } from './program.ts';
 
 /** ms that broker and registry have to answer. */

@@ -1,6 +1,6 @@
 /** `npm run stack`: embedded Kafka, schema registry and a PostgreSQL on loopback, to keep running for other programs and tools. */
 import { createLogger } from './environment.ts';
-import { startLocalStack } from './local-stack.ts';
+import { startLocalStack } from './local/local-stack.ts';
 import { onStopSignal, runProgram } from './program.ts';
 
 await runProgram(async () => {

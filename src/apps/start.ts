@@ -5,10 +5,10 @@
 import { Kafka, logLevel } from 'kafkajs';
 import { KafkaProducerService, SchemaRegistry } from '../index.ts';
 import { createLogger } from './environment.ts';
-import { writeHostMetrics } from './host-metrics-writer.ts';
-import { startPipelines } from './local-pipelines.ts';
-import { type LocalStack, startLocalStack } from './local-stack.ts';
-import { showResults } from './local-view.ts';
+import { writeHostMetrics } from './host/host-metrics-writer.ts';
+import { startPipelines } from './local/local-pipelines.ts';
+import { type LocalStack, startLocalStack } from './local/local-stack.ts';
+import { showResults } from './local/local-view.ts';
 import { onStopSignal, runProgram } from './program.ts';
 
 await runProgram(async () => {

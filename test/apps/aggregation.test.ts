@@ -1,6 +1,6 @@
 /** The main job on the embedded broker, as processes; and its topology, in memory, on what others write. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { aggregationTopology } from '../../src/apps/aggregation-topology.ts';
+import { aggregationTopology } from '../../src/apps/aggregation/aggregation-topology.ts';
 import { type EmbeddedKafka, startKafka } from '../../src/embedded/index.ts';
 import { minutes, SchemaRegistry } from '../../src/index.ts';
 import { TopologyTestDriver } from '../../src/testing/index.ts';

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from 'vitest';
-import type { Anomaly } from '../../src/apps/alert.ts';
+import type { Anomaly } from '../../src/apps/alerts/alert.ts';
 import { type EmbeddedKafka, startKafka as startEmbedded } from '../../src/embedded/index.ts';
 import { AT_CALLS, atRequests, crashing } from '../support/alerts-crashes.ts';
 import { AlertsJob } from '../support/alerts-job.ts';

@@ -8,7 +8,7 @@ const SRC = join(import.meta.dirname, '../../src');
 /** By file: where such an error goes. A line goes when its file needs it no more. */
 const UNCODED: Readonly<Record<string, string>> = {
   'errors.ts': 'the base of the coded ones, and what user code threw that is no Error',
-  'apps/alert.ts': 'goes into the headers of a dead letter',
+  'apps/alerts/alert.ts': 'goes into the headers of a dead letter',
   'embedded/broker/wire-types.ts': 'a request that cannot be read: the connection is closed, as Kafka does',
   'embedded/registry/registry-fault.ts': 'an answer of the registry: status and code of its REST interface',
   'runtime/restore/changelog-reader.ts': 'cause of MILLRACE_RUNTIME_TASK_TIMEOUT',

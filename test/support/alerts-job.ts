@@ -1,9 +1,9 @@
 /** The alerts on a cluster: what is sent by kafkajs, what comes out read back by kafkajs, a receiver for the calls. */
 import avsc from 'avsc';
 import { type Consumer, Kafka, logLevel, type Producer } from 'kafkajs';
-import type { Alert, Anomaly, Remediation } from '../../src/apps/alert.ts';
-import { ALERTS, alertsFromEnvironment } from '../../src/apps/alerts.ts';
-import { encode } from '../../src/apps/encode.ts';
+import type { Alert, Anomaly, Remediation } from '../../src/apps/alerts/alert.ts';
+import { ALERTS, alertsFromEnvironment } from '../../src/apps/alerts/alerts.ts';
+import { encode } from '../../src/apps/host/encode.ts';
 import { type EmbeddedRegistry, startRegistry } from '../../src/embedded/index.ts';
 import { avro, KafkaStreams, SchemaRegistry, type Serde } from '../../src/index.ts';
 import { KafkaCluster } from '../../src/kafka/index.ts';

@@ -1,7 +1,7 @@
 /** Anomalies for tests, and receivers of what they cause. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Anomaly } from '../../src/apps/alert.ts';
+import type { Anomaly } from '../../src/apps/alerts/alert.ts';
 
 /** A critical one that suggests a remediation. */
 export function anomaly(fields: Partial<Anomaly> = {}): Anomaly {

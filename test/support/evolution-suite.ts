@@ -1,7 +1,7 @@
 /** A schema that changes while programs run: what must hold on any registry. */
 import { Kafka, logLevel } from 'kafkajs';
 import { expect, test } from 'vitest';
-import { encode } from '../../src/apps/encode.ts';
+import { encode } from '../../src/apps/host/encode.ts';
 import { type AvroType, avro, avroOrJson, minutes, SchemaRegistry, type Serde } from '../../src/index.ts';
 import { metricSchema } from '../../src/schemas/metric.ts';
 import { SchemaPendingError } from '../../src/serdes/index.ts';

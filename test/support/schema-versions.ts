@@ -19,10 +19,10 @@ export function versionTexts(name: string): string[] {
 
 /** The topologies of src/apps as they were with the first version of Metric, and as they are with this one. */
 export async function aggregationTopologies(): Promise<
-  readonly typeof import('../../src/apps/aggregation-topology.ts').aggregationTopology[]
+  readonly typeof import('../../src/apps/aggregation/aggregation-topology.ts').aggregationTopology[]
 > {
   const metric = '../../src/schemas/metric.ts';
-  const topology = '../../src/apps/aggregation-topology.ts';
+  const topology = '../../src/apps/aggregation/aggregation-topology.ts';
   const [first] = versionTexts('metric');
   vi.doMock(metric, () => ({ metricSchema: JSON.parse(first!) as typeof metricSchema }));
   // Another module than without the query: this one sees the first version.

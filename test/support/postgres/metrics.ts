@@ -1,6 +1,6 @@
 /** Rows, positions and tables for the tests of the sink's storage. */
-import type { MetricRow } from '../../../src/apps/metric-rows.ts';
-import type { PositionMove } from '../../../src/apps/metrics-table.ts';
+import type { MetricRow } from '../../../src/apps/sink/metric-rows.ts';
+import type { PositionMove } from '../../../src/apps/sink/metrics-table.ts';
 import { query } from './postgres.ts';
 
 export const START_MS = Date.UTC(2026, 0, 1);

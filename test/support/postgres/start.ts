@@ -1,5 +1,9 @@
 /** A PostgreSQL for tests: what it stores need not outlast the machine. */
-import { type LocalPostgres, type LocalPostgresOptions, startLocalPostgres } from '../../../src/apps/local-postgres.ts';
+import {
+  type LocalPostgres,
+  type LocalPostgresOptions,
+  startLocalPostgres,
+} from '../../../src/apps/local/local-postgres.ts';
 import type { Logger } from '../../../src/logger.ts';
 
 export type TestPostgres = LocalPostgres;
