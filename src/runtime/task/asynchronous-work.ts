@@ -90,11 +90,16 @@ export class AsynchronousWork {
     { written, signal, onEnd }: { written(): Promise<void>; readonly signal: AbortSignal; onEnd(): void },
   ): void {
     this.#batch = 'handling';
-    const positions = this.#positions(queues);
+    let positions = this.#positions(queues);
     const handled = async (): Promise<void> => {
-      // Calls that are pending, and state, must not be lost where the positions are kept elsewhere.
-      await written();
-      await Promise.all(this.#batches.map((batch) => batch.handle(positions)));
+      for (;;) {
+        // Calls that are pending, and state, must not be lost where the positions are kept elsewhere.
+        await written();
+        await Promise.all(this.#batches.map((batch) => batch.handle(positions)));
+        if (this.#batches.every(({ size }) => size === 0)) return;
+        // Nothing should come meanwhile; what does is a batch behind this one, at the same positions.
+        positions = positions.map((at) => ({ ...at, expected: at.next }));
+      }
     };
     handled().then(
       () => {
