@@ -2,11 +2,22 @@
 import { Kafka, logLevel } from 'kafkajs';
 import { expect, test } from 'vitest';
 import { encode } from '../../src/apps/host/encode.ts';
-import { type AvroType, avro, avroOrJson, minutes, SchemaRegistry, type Serde } from '../../src/index.ts';
+import { MetricsTable } from '../../src/apps/sink/metrics-table.ts';
+import {
+  type AvroType,
+  avro,
+  avroOrJson,
+  type KafkaStreams,
+  minutes,
+  SchemaRegistry,
+  type Serde,
+  type Topology,
+} from '../../src/index.ts';
 import { metricSchema } from '../../src/schemas/metric.ts';
 import { SchemaPendingError } from '../../src/serdes/index.ts';
 import { type Aggregated, decodeAggregated, expectAggregates, type Metric, random } from './metrics.ts';
-import { aggregationTopologies, versionTexts } from './schema-versions.ts';
+import { createDatabase, hasPostgres, query } from './postgres/postgres.ts';
+import { metricReaders, versionTexts } from './schema-versions.ts';
 import { closeLater, ownKafka, runStreams, watch } from './streams.ts';
 import { waitFor } from './wait.ts';
 
@@ -39,20 +50,36 @@ export function evolutionSuite(newRegistry: () => Promise<string>): void {
   test.each([
     ['of the first version', 0],
     ['of this version', 1],
-  ])('an aggregation %s runs through the change', async (_name, version) => {
+  ])('aggregation and sink %s run through the change', async (_name, version) => {
     const url = await newRegistry();
     const kafka = await ownKafka({
       topics: ['metrics', 'metrics-aggregated', 'metrics-dlq'].map((topic) => ({ topic, partitions: 2 })),
     });
-    const aggregationTopology = (await aggregationTopologies())[version]!;
-    const topology = aggregationTopology({ registry: new SchemaRegistry({ url }), graceMs: minutes(10) });
-    const streams = await runStreams(kafka.brokers, topology, {
-      applicationId: 'through-the-change',
-      deserializationExceptionHandler: 'continue',
-      deadLetterTopic: 'metrics-dlq',
-    });
+    const { aggregationTopology, sinkTopology } = (await metricReaders())[version]!;
+    const database = hasPostgres ? await createDatabase() : undefined;
+    const table = database === undefined ? undefined : new MetricsTable({ url: database });
+    closeLater(async () => table?.close());
+    await table?.prepare();
+    const topologies: Topology[] = [
+      aggregationTopology({ registry: new SchemaRegistry({ url }), graceMs: minutes(10) }),
+    ];
+    if (table !== undefined)
+      topologies.push(sinkTopology({ registry: new SchemaRegistry({ url }), table, maxRecords: 100, maxWaitMs: 50 }));
     const states: string[] = [];
-    streams.setStateListener((state) => states.push(state));
+    const programs: KafkaStreams[] = [];
+    for (const [i, topology] of topologies.entries()) {
+      const streams = await runStreams(kafka.brokers, topology, {
+        applicationId: `through-the-change-${i}`,
+        deserializationExceptionHandler: 'continue',
+        deadLetterTopic: 'metrics-dlq',
+      });
+      streams.setStateListener((state) => states.push(state));
+      programs.push(streams);
+    }
+    const rows = async (): Promise<number> =>
+      database === undefined
+        ? metrics.length
+        : Number((await query(database, 'SELECT count(*) FROM metrics'))[0]!['count']);
     const seen = await watch(kafka.brokers, 'metrics-aggregated');
     const outputs = (): Aggregated[] => seen.map(([, value]) => decodeAggregated(Buffer.from(value, 'latin1')));
     const send = await sender(kafka.brokers);
@@ -66,7 +93,9 @@ export function evolutionSuite(newRegistry: () => Promise<string>): void {
       });
       metrics.push(...batch);
       await send(batch.map(form));
-      await waitFor(() => countOf(outputs()) === metrics.length, 30_000, `${metrics.length} metrics`);
+      const isThere = async (): Promise<boolean> =>
+        countOf(outputs()) === metrics.length && (await rows()) === metrics.length;
+      await waitFor(isThere, 30_000, `${metrics.length} metrics`);
     };
 
     const oldWriter = avro(new SchemaRegistry({ url }), firstSchema);
@@ -81,7 +110,7 @@ export function evolutionSuite(newRegistry: () => Promise<string>): void {
 
     expectAggregates(outputs(), metrics);
     expect(states).toEqual([]);
-    expect(streams.metrics().droppedRecordsTotal).toBe(0);
+    expect(programs.map((streams) => streams.metrics().droppedRecordsTotal)).toEqual(programs.map(() => 0));
   });
 }
 

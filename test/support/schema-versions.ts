@@ -17,17 +17,22 @@ export function versionTexts(name: string): string[] {
     .map(([, file]) => readFileSync(join(SCHEMAS, 'versions', file), 'utf8'));
 }
 
+/** What of src/apps reads metrics. */
+export interface MetricReaders {
+  readonly aggregationTopology: typeof import('../../src/apps/aggregation/aggregation-topology.ts').aggregationTopology;
+  readonly sinkTopology: typeof import('../../src/apps/sink/sink-topology.ts').sinkTopology;
+}
+
 /** The topologies of src/apps as they were with the first version of Metric, and as they are with this one. */
-export async function aggregationTopologies(): Promise<
-  readonly typeof import('../../src/apps/aggregation/aggregation-topology.ts').aggregationTopology[]
-> {
+export async function metricReaders(): Promise<readonly MetricReaders[]> {
   const metric = '../../src/schemas/metric.ts';
-  const topology = '../../src/apps/aggregation/aggregation-topology.ts';
+  const aggregation = '../../src/apps/aggregation/aggregation-topology.ts';
+  const sink = '../../src/apps/sink/sink-topology.ts';
   const [first] = versionTexts('metric');
   vi.doMock(metric, () => ({ metricSchema: JSON.parse(first!) as typeof metricSchema }));
-  // Another module than without the query: this one sees the first version.
-  const before = await import(`${topology}?version=1`);
+  // Other modules than without the query: these see the first version.
+  const before = { ...(await import(`${aggregation}?version=1`)), ...(await import(`${sink}?version=1`)) };
   vi.doUnmock(metric);
-  const now = await import(topology);
-  return [before.aggregationTopology, now.aggregationTopology];
+  const now = { ...(await import(aggregation)), ...(await import(sink)) };
+  return [before, now];
 }
