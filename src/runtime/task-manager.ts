@@ -74,7 +74,9 @@ export interface TaskManagerOptions {
 interface ManagedTask {
   readonly task: Task;
   readonly partitions: readonly TopicPartition[];
-  state: 'restoring' | 'starting' | 'running';
+  state: 'restoring' | 'starting' | 'resuming' | 'running';
+  /** Settles when it has taken up what was under way, or failed to. */
+  resumed?: Promise<void>;
 }
 
 export class TaskManager {
@@ -197,6 +199,7 @@ export class TaskManager {
   /** Resolves when tasks that are being started have started, or failed to. */
   async started(): Promise<void> {
     await this.#starting?.done;
+    await Promise.all([...this.#tasks.values()].map(({ resumed }) => resumed));
   }
 
   /** Closes tasks without a commit: what is not committed is dropped. All are closed, then the first failure is thrown. */
@@ -209,13 +212,15 @@ export class TaskManager {
     }
     if (closing.some(({ state }) => state === 'starting')) {
       this.#starting?.giveUp.abort();
-      await this.started();
+      await this.#starting?.done;
     }
     this.#regroup();
     await allSettled(
-      closing.map(async ({ task }) => {
+      closing.map(async ({ task, resumed }) => {
         this.#options.sources.close(task);
         await this.#options.restorer.remove(task);
+        task.giveUp();
+        await resumed;
         await task.close();
       }),
     );
@@ -252,15 +257,34 @@ export class TaskManager {
     // A request on its way may take its time-out: whoever closes a task does not wait for it.
     if (!(await settlesBefore(preparing, signal))) return;
     const openSources = await preparing;
-    for (const { task, partitions } of ready) {
+    for (const managed of ready) {
+      const { task, partitions } = managed;
       const { operatorTimes, remembered } = openSources(task, partitions);
       task.initialize(operatorTimes);
       task.work?.remembered(remembered);
+      if (task.work === undefined) managed.state = 'running';
+      else this.#resume(managed);
     }
-    await Promise.all(ready.map(({ task }) => task.resume()));
-    if (signal.aborted) return;
-    for (const managed of ready) managed.state = 'running';
     this.#regroup();
+  }
+
+  /** By itself: one that waits, for a schema say, holds up no other. */
+  #resume(managed: ManagedTask): void {
+    const { task } = managed;
+    managed.state = 'resuming';
+    managed.resumed = task.resume().then(
+      () => {
+        if (this.#tasks.get(task.name) !== managed) return;
+        managed.state = 'running';
+        this.#regroup();
+        this.#options.onProgress?.();
+      },
+      (error: unknown) => {
+        if (this.#tasks.get(task.name) !== managed) return;
+        this.#failure = error;
+        this.#options.onProgress?.();
+      },
+    );
   }
 
   #regroup(): void {

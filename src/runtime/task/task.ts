@@ -288,6 +288,11 @@ export class Task {
     if (this.work?.committed(this.queues) === true) this.dirty = true;
   }
 
+  /** It is to be closed: what goes on beside the record path ends, and is its next owner's. */
+  giveUp(): void {
+    this.#closed.abort();
+  }
+
   /** Takes up what was under way when the state was last committed. */
   async resume(): Promise<void> {
     await this.work?.resume(this.#closed.signal);
@@ -368,7 +373,7 @@ export class Task {
    */
   async close(): Promise<void> {
     let failure: unknown;
-    this.#closed.abort();
+    this.giveUp();
     for (const { node, processor } of this.#processors.splice(0)) {
       this.currentNode = node;
       try {
