@@ -31,7 +31,7 @@ function refuse(promise: unknown, node: string): never {
   throw new TopologyError(
     'MILLRACE_TOPOLOGY_ASYNC_USER_CODE',
     `A function of ${node} returned a promise, and a record waits for none: what it does would come after the commit. ` +
-      'Make it synchronous. Only punctuators may be asynchronous; what must be looked up belongs into a topic or a store.',
+      'Make it synchronous, or use mapAsync() for a call a record and forEachBatch() for a batch; punctuators may be asynchronous.',
     { node },
   );
 }
@@ -49,7 +49,7 @@ type Asynchrony<R> = [0] extends [1 & R]
  */
 export type Sync<R> =
   Asynchrony<R> extends 'promise'
-    ? 'This function is not awaited: it must not be asynchronous. Only punctuators may be.'
+    ? 'This function is not awaited: it must not be asynchronous. mapAsync and forEachBatch are.'
     : unknown;
 
 /** What a function may return whose result nobody looks at: anything but a promise. */
@@ -64,7 +64,7 @@ export type Unused =
   | boolean
   | symbol
   | (object & {
-      readonly then?: 'This function is not awaited: it must not be asynchronous. Only punctuators may be.';
+      readonly then?: 'This function is not awaited: it must not be asynchronous. mapAsync and forEachBatch are.';
     });
 
 /** The values of a stream whose function gives T: undefined is null. */
