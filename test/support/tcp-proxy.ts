@@ -12,12 +12,24 @@ interface Line {
   readonly apiKeys: number[];
 }
 
+/** Bytes as they came from one end, on their way to the other. */
+export interface Piece {
+  readonly from: 'client' | 'server';
+  readonly bytes: Buffer;
+  /** The connection that they came over. */
+  readonly line: object;
+  /** Sends them on. */
+  pass(): void;
+}
+
 export class TcpProxy {
   readonly lines: Line[] = [];
   /** New connections are accepted and nothing more. */
   isDark = false;
   /** The next of these on any connection does not get through: its connection is cut, once. */
   cutAt: 'request' | 'answer' | undefined;
+  /** Sees what comes from either end; where it returns true, it goes no further unless it is passed. */
+  intercept: ((piece: Piece) => boolean) | undefined;
   /** What a broker answers comes a few bytes at a time, that long apart. */
   trickle: { readonly bytes: number; readonly everyMs: number } | undefined;
   readonly #server: Server;
@@ -29,11 +41,14 @@ export class TcpProxy {
     server.on('connection', (client) => this.#accept(client));
   }
 
-  /** @param address host:port of the broker */
-  static async start(address: string): Promise<TcpProxy> {
+  /**
+   * @param address host:port of the broker
+   * @param ownPort default: any that is free
+   */
+  static async start(address: string, ownPort = 0): Promise<TcpProxy> {
     const [host, port] = address.split(':');
     const server = createServer({ allowHalfOpen: false });
-    server.listen(0, '127.0.0.1');
+    server.listen(ownPort, '127.0.0.1');
     await once(server, 'listening');
     return new TcpProxy(server, { host: host!, port: Number(port) });
   }
@@ -85,12 +100,16 @@ export class TcpProxy {
       if (line.isDark || this.#cuts('request', line)) return;
       // Enough for small requests, which come in one piece each.
       if (bytes.length > 6) line.apiKeys.push(bytes.readInt16BE(4));
-      broker.write(bytes);
+      const pass = (): void => void broker.write(bytes);
+      if (this.intercept?.({ from: 'client', bytes, line, pass }) !== true) pass();
     });
     broker.on('data', (bytes) => {
       if (line.isDark || this.#cuts('answer', line)) return;
-      if (this.trickle === undefined) client.write(bytes);
-      else void trickle(client, bytes, this.trickle);
+      const pass = (): void => {
+        if (this.trickle === undefined) client.write(bytes);
+        else void trickle(client, bytes, this.trickle);
+      };
+      if (this.intercept?.({ from: 'server', bytes, line, pass }) !== true) pass();
     });
     client.on('error', () => undefined);
     broker.on('error', () => undefined);
