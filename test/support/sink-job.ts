@@ -130,8 +130,9 @@ export class SinkJob {
     await this.sendValues(values.map((value) => this.#bytesOf(metricOf(value), value)));
   }
 
-  async sendValues(values: readonly Buffer[]): Promise<void> {
-    const messages = values.map((value, i) => ({ key: 'k', value, partition: i % PARTITIONS }));
+  /** @param partition of all; default: over all partitions */
+  async sendValues(values: readonly Buffer[], partition?: number): Promise<void> {
+    const messages = values.map((value, i) => ({ key: 'k', value, partition: partition ?? i % PARTITIONS }));
     await this.#producer.send({ topic: 'metrics', messages });
   }
 
@@ -215,8 +216,17 @@ export function said(program: Program, words: RegExp): Promise<void> {
   });
 }
 
-/** The names of the tasks that the program was assigned last, and in which generation. */
-export function assigned(program: Program): { readonly tasks: readonly string[]; readonly generation: number } {
-  const lines = program.output().match(/^.*"tasks assigned".*$/gm) ?? [];
-  return JSON.parse(lines.at(-1) ?? '{"tasks":[],"generation":-1}');
+export interface Assigned {
+  readonly tasks: readonly string[];
+  readonly generation: number;
+}
+
+/** What the program was assigned, in each generation that it was a member of. */
+export function generations(program: Program): Assigned[] {
+  return (program.output().match(/^.*"tasks assigned".*$/gm) ?? []).map((line) => JSON.parse(line) as Assigned);
+}
+
+/** The number of tasks that the program was assigned last. */
+export function tasksOf(program: Program): number {
+  return generations(program).at(-1)?.tasks.length ?? 0;
 }

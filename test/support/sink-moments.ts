@@ -9,12 +9,15 @@ export type Held = Pick<Piece, 'pass'>;
 /** Arranges for something to be done at a moment, once. @param database what the program reaches its database through */
 export type Moment = (database: TcpProxy, then: (held: Held) => void) => void;
 
+/** The question where the database remembers to begin is on its way to it. */
+export const loading: Moment = (database, then) => onStatement(database, 'SELECT topic, partition, position', then);
+
 /** The statement of a batch is on its way to the database. */
-export const sending: Moment = (database, then) => onStatement(database, then);
+export const sending: Moment = (database, then) => onStatement(database, BATCH, then);
 
 /** The batch is stored, and the answer on its way. */
 export const stored: Moment = (database, then) =>
-  onStatement(database, (statement, line) => {
+  onStatement(database, BATCH, (statement, line) => {
     onAnswer(database, line, then);
     statement.pass();
   });
@@ -65,8 +68,10 @@ export const onCommitThrough =
 
 const END_OF_STATEMENT = Buffer.from('S\0\0\0\x04');
 
-/** Of a batch: the one that sees at the start whether rows can be written has no application id. */
-function onStatement(database: TcpProxy, then: (statement: Held, line: object) => void): void {
+const BATCH = 'INSERT INTO metrics';
+
+/** With an application id: the statement that sees at the start whether rows can be written has none. */
+function onStatement(database: TcpProxy, words: string, then: (statement: Held, line: object) => void): void {
   const texts = new Map<object, string>();
   let statement: { readonly line: object; readonly pieces: Piece[] } | undefined;
   database.intercept = (piece) => {
@@ -75,7 +80,7 @@ function onStatement(database: TcpProxy, then: (statement: Held, line: object) =
     else if (statement === undefined) {
       const text = (texts.get(line) ?? '') + bytes.toString('latin1');
       texts.set(line, text);
-      if (text.includes('INSERT INTO metrics') && text.includes(GROUP)) statement = { line, pieces: [] };
+      if (text.includes(words) && text.includes(GROUP)) statement = { line, pieces: [] };
     }
     if (from === 'server' || statement?.line !== line) return false;
     const { pieces } = statement;

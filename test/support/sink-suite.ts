@@ -1,6 +1,6 @@
 /** What must hold of the sink on any broker: whatever becomes of its processes, each record is in the table once. */
 import { expect, test } from 'vitest';
-import { assigned, PARTITIONS, running, type SinkJob } from './sink-job.ts';
+import { PARTITIONS, running, type SinkJob, tasksOf } from './sink-job.ts';
 import { committing, type Held, type Moment, type OnCommit, sending, stored } from './sink-moments.ts';
 import { waitFor } from './wait.ts';
 
@@ -46,20 +46,21 @@ export function sinkSuite({ job: theJob, onCommit, sessionTimeoutMs }: SinkSuite
     const stopping = job.start({ SESSION_TIMEOUT_MS }, own);
     await running(stopping);
     const other = job.start({ SESSION_TIMEOUT_MS });
-    const tasks = (program: typeof other): number => assigned(program).tasks.length;
     for (const moment of [sending, stored]) {
-      await waitFor(() => tasks(stopping) > 0 && tasks(other) > 0 && tasks(stopping) + tasks(other) === PARTITIONS);
+      await waitFor(
+        () => tasksOf(stopping) > 0 && tasksOf(other) > 0 && tasksOf(stopping) + tasksOf(other) === PARTITIONS,
+      );
       let held: Held | undefined;
       moment(own, (piece) => {
         stopping.process.kill('SIGSTOP');
         held = piece;
       });
       await job.send(300);
-      await waitFor(() => held !== undefined && tasks(other) === PARTITIONS, 30_000, 'all tasks to be the other’s');
+      await waitFor(() => held !== undefined && tasksOf(other) === PARTITIONS, 30_000, 'all tasks to be the other’s');
       await job.waitForStored();
       held!.pass();
       stopping.process.kill('SIGCONT');
-      await waitFor(() => tasks(other) < PARTITIONS);
+      await waitFor(() => tasksOf(other) < PARTITIONS);
     }
     await job.send(100);
     await job.waitForStored();
@@ -79,11 +80,10 @@ export function sinkSuite({ job: theJob, onCommit, sessionTimeoutMs }: SinkSuite
         await job.waitForStored(job.sent - 100);
       } while (!isEnough());
     };
-    const tasks = (program: typeof joining): number => assigned(program).tasks.length;
-    await sendUntil(() => tasks(joining) > 0 && tasks(staying) < PARTITIONS);
+    await sendUntil(() => tasksOf(joining) > 0 && tasksOf(staying) < PARTITIONS);
     await sendUntil(() => /"all tasks run"/.test(joining.output()));
     const leaving = joining.kill('SIGTERM');
-    await sendUntil(() => tasks(staying) === PARTITIONS);
+    await sendUntil(() => tasksOf(staying) === PARTITIONS);
     expect(await leaving).toBe(0);
     await job.waitForStored();
     expect(await staying.kill('SIGTERM')).toBe(0);
