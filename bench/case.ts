@@ -2,8 +2,15 @@
 import { aggregation, type CaseContext, fetchOnly, kafkajs, restore } from './cases.ts';
 import { changelogTopology } from './changelog.ts';
 import { produceOnly } from './embedded.ts';
+import { sink } from './sink.ts';
 
-const [name, context] = [process.argv[2]!, JSON.parse(process.argv[3]!) as CaseContext & { applicationId?: string }];
+const [name, context] = [
+  process.argv[2]!,
+  JSON.parse(process.argv[3]!) as CaseContext & {
+    applicationId?: string;
+    databaseUrl?: string;
+  },
+];
 
 const cases = {
   fetch: fetchOnly,
@@ -14,6 +21,7 @@ const cases = {
   'by-key-every-update': aggregation('by-key', false),
   'by-value-every-update': aggregation('by-value', false),
   restore: restore(context.applicationId ?? '', changelogTopology),
+  sink: sink(context.databaseUrl ?? ''),
   // What a record costs as live keys grow beyond the cache's budget: the same work over loads of more keys.
   'live-keys': aggregation('by-key', true),
 };

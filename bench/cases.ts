@@ -18,7 +18,7 @@ export interface CaseContext {
   readonly partitions: number;
 }
 
-type Case = (context: CaseContext) => Promise<Result>;
+export type Case = (context: CaseContext) => Promise<Result>;
 
 export const KAFKAJS_SETTINGS = {
   maxBytesPerPartition: 1_048_576,
@@ -85,7 +85,12 @@ export function aggregation(grouping: 'by-key' | 'by-value', caching: boolean): 
   };
 }
 
-async function runStreams(topology: Topology, brokers: string[], expected: number, records: number): Promise<Result> {
+export async function runStreams(
+  topology: Topology,
+  brokers: string[],
+  expected: number,
+  records: number,
+): Promise<Result> {
   const streams = new KafkaStreams(topology, {
     applicationId: `bench-${randomUUID()}`,
     kafka: { brokers },

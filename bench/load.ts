@@ -1,5 +1,5 @@
 /** What the benchmark reads: topics of Avro metrics, loaded once per run by our own producer. */
-
+import { setTimeout as delay } from 'node:timers/promises';
 import { ByteWriter } from '../src/bytes.ts';
 import { avro, SchemaRegistry } from '../src/index.ts';
 import { type CompressionType, createTopics, KafkaCluster, Producer } from '../src/kafka/index.ts';
@@ -13,6 +13,10 @@ export interface Load {
   /** Event time from the first record to the last, ms. */
   readonly spanMs: number;
   readonly compression: CompressionType;
+  /** Records a second. Default: as fast as it goes. */
+  readonly ratePerS?: number;
+  /** Hears how many were sent. */
+  readonly onSent?: (records: number) => void;
 }
 
 /** Event time of the first record: a whole minute in the past. */
@@ -33,6 +37,7 @@ export async function createLoad(brokers: string[], registryUrl: string, load: L
   await producer.prepare([load.topic]);
   const out = new ByteWriter(1024);
   const stepMs = load.spanMs / load.records;
+  const startedMs = performance.now();
   for (let i = 0; i < load.records; i++) {
     const id = i % load.keys;
     const service = `service-${id % 20}`;
@@ -69,7 +74,15 @@ export async function createLoad(brokers: string[], registryUrl: string, load: L
       [],
     );
     if (producer.isFull) await producer.drained();
+    const aheadMs = load.ratePerS === undefined ? 0 : (i / load.ratePerS) * 1000 - (performance.now() - startedMs);
+    if (aheadMs > PACE_MS) {
+      load.onSent?.(i + 1);
+      await delay(aheadMs);
+    }
   }
   await producer.flush();
   await producer.close();
 }
+
+/** ms of records that are sent at once, at a given rate. */
+const PACE_MS = 10;

@@ -1,6 +1,7 @@
 /**
  * `npm run bench [-- --records 3000000] [--cases fetch,kafkajs,…] [--profile DIR]`: throughput on a real broker, each
- * case in a process of its own, `--turns` each, the best of them; ratios are to kafkajs in the same run.
+ * case in a process of its own, `--turns` each, the best of them; ratios are to kafkajs in the same run. The sink's case has
+ * a load of its own, and PostgreSQL; `--cases sink --skip-restore --skip-live-keys --skip-embedded` runs that alone.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -13,6 +14,7 @@ import { createChangelog } from './changelog.ts';
 import { startEmbeddedProcess } from './embedded.ts';
 import { createLoad, type Load } from './load.ts';
 import type { Result } from './measure.ts';
+import { benchSink } from './sink.ts';
 
 const { values: args } = parseArgs({
   options: {
@@ -21,7 +23,7 @@ const { values: args } = parseArgs({
     profile: { type: 'string' },
     turns: { type: 'string', default: '2' },
     loads: { type: 'string', default: 'plain,gzip,few-keys' },
-    cases: { type: 'string', default: 'fetch,kafkajs,by-key,by-value,by-key-every-update,by-value-every-update' },
+    cases: { type: 'string', default: 'fetch,kafkajs,by-key,by-value,by-key-every-update,by-value-every-update,sink' },
     'skip-restore': { type: 'boolean', default: false },
     'skip-live-keys': { type: 'boolean', default: false },
     'skip-embedded': { type: 'boolean', default: false },
@@ -98,14 +100,14 @@ function print(name: string, result: Result, base: number | undefined): void {
 
 process.stdout.write(`kafkajs settings: ${JSON.stringify(KAFKAJS_SETTINGS)}\n`);
 let plainBase: number | undefined;
-for (const name of args.loads.split(',').filter(Boolean)) {
+const cases = args.cases.split(',').filter((name) => name !== 'sink');
+for (const name of cases.length === 0 ? [] : args.loads.split(',').filter(Boolean)) {
   const load = loads[name]!;
   process.stdout.write(
     `\nload ${name}: ${load.records} records, ${load.keys} keys, ${load.spanMs / MINUTE} minutes, ${load.compression}\n`,
   );
   await createLoad(broker.brokers, registry.url, load);
   const results = new Map<string, Result>();
-  const cases = args.cases.split(',');
   for (const one of cases) results.set(one, await measure(one, { topic: load.topic, records: load.records }));
   const kafkajs = results.get('kafkajs');
   const base = kafkajs === undefined ? undefined : kafkajs.records / kafkajs.seconds;
@@ -148,6 +150,14 @@ if (!args['skip-embedded']) {
     process.stdout.write(`${name}: ${ratio.toFixed(2)} × Apache Kafka\n`);
   }
   await embedded.close();
+}
+if (args.cases.split(',').includes('sink')) {
+  await benchSink({
+    ...context,
+    turns: Number(args.turns),
+    measure: (more) => measure('sink', more, 1),
+    print: (name, result) => print(name, result, undefined),
+  });
 }
 await registry.close();
 await broker.close();
