@@ -20,6 +20,7 @@ import { Bell } from './bell.ts';
 import { Committer } from './commit/committer.ts';
 import { changelogPositions, positionsOf } from './commit/positions.ts';
 import { RepartitionPurge } from './commit/repartition-purge.ts';
+import { Fences } from './fences.ts';
 import { FetchedSources } from './fetched-sources.ts';
 import type { Metrics } from './metrics.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -65,6 +66,7 @@ export class StreamThread {
   readonly #restorer: ChangelogReader;
   readonly #tasks: TaskManager;
   readonly #asynchronous: AsynchronousTurns;
+  readonly #fences: Fences;
   readonly #committer: Committer;
   readonly #member: GroupMember;
   readonly #bell = new Bell();
@@ -152,6 +154,7 @@ export class StreamThread {
         written: () => this.#producer.flush(),
       },
     });
+    this.#fences = new Fences(options.taskTimeoutMs);
     this.#asynchronous = new AsynchronousTurns({
       tasks: () => this.#tasks.running,
       drainTimeoutMs: options.drainTimeoutMs,
@@ -327,8 +330,10 @@ export class StreamThread {
       this.#member.lose();
       await settlesBefore(error.resolve(this.#stop.signal), this.#stop.signal);
     } else if (error instanceof BatchFencedError) {
+      this.#fences.met(error, monotonicMs());
       logger.warn({ code: error.code }, error.message);
       this.#member.lose();
+      await this.#fences.wait(this.#stop.signal);
     } else throw error;
   }
 

@@ -240,6 +240,33 @@ test('a batch that is fenced is dropped, and the task begins where the target sa
   expect(lines.lines.some((line) => /another process has written there/.test(line))).toBe(true);
 });
 
+test('a target that never has what it loads is an error in the end, and the group is not turned in circles until then', async () => {
+  const at = await topics(cluster);
+  const target = new Target();
+  // As if somebody else had stored what it does not tell of.
+  target.positions.set(partitionKey({ topic: at.input, partition: 0 }), 4);
+  let looked = 0;
+  const load = async () => {
+    looked++;
+    return [];
+  };
+  const topology = batching(at.input, async (values, positions) => target.store(values, positions), {
+    positions: { load },
+  });
+  const streams = newStreams(brokers, topology, { ...at, taskTimeoutMs: 500 });
+  const errors: Error[] = [];
+  streams.setUncaughtErrorHandler((error) => {
+    errors.push(error);
+    return 'shutdown-client';
+  });
+  await produce(brokers, at.input, messages(['a', 'b']));
+  await streams.start();
+  await waitFor(() => streams.state === 'ERROR', 20_000, 'ERROR');
+  expect(errors).toMatchObject([{ code: 'MILLRACE_RUNTIME_FENCED_AGAIN' }]);
+  expect(target.rows).toEqual([]);
+  expect(looked).toBeLessThan(8);
+});
+
 test('a target that is down when tasks start is waited for', async () => {
   const at = await topics(cluster);
   const target = new Target();

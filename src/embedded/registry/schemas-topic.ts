@@ -1,10 +1,13 @@
 /** The topic `_schemas`: where the registry's events are kept, one compacted partition, as the Confluent registry has it. */
 import type { KafkaConfig } from 'kafkajs';
-import { createTopics, Fetcher, KafkaCluster, listOffset, Producer } from '../../kafka/index.ts';
+import { Backoff } from '../../backoff.ts';
+import { createTopics, Fetcher, KafkaCluster, KafkaError, listOffset, Producer } from '../../kafka/index.ts';
 import type { Logger } from '../../logger.ts';
 import type { RegistryEvent } from './schema-store.ts';
 
 const PARTITION = 0;
+/** In some ten seconds. */
+const MAX_TRIES = 8;
 
 export class SchemasTopic {
   readonly #topic: string;
@@ -26,15 +29,28 @@ export class SchemasTopic {
       await admin.connect();
       const configs = { 'cleanup.policy': 'compact' };
       await createTopics(admin, [{ topic: this.#topic, partitions: 1, replicationFactor: -1, configs }]);
-      const at = { topic: this.#topic, partition: PARTITION };
-      const start = await listOffset(admin, at, 'earliest');
-      const end = await listOffset(admin, at, 'latest');
+      const [start, end] = await this.#ends(admin);
       if (start < end) await this.#read(start, end, apply);
     } finally {
       await admin.close();
     }
     await this.#producer.start();
     await this.#producer.prepare([this.#topic]);
+  }
+
+  /** A topic that was made just now has a leader before that leader knows. */
+  async #ends(admin: KafkaCluster): Promise<readonly [start: number, end: number]> {
+    const at = { topic: this.#topic, partition: PARTITION };
+    const backoff = new Backoff();
+    for (;;) {
+      try {
+        return [await listOffset(admin, at, 'earliest'), await listOffset(admin, at, 'latest')];
+      } catch (error) {
+        if (!(error instanceof KafkaError) || !error.retriable || backoff.attempt >= MAX_TRIES) throw error;
+        await backoff.wait(undefined);
+        await admin.refresh([this.#topic]);
+      }
+    }
   }
 
   /** Resolves when the events are acknowledged. */
