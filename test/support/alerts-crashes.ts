@@ -76,11 +76,13 @@ function atRequest(kafka: EmbeddedKafka, when: 'before' | 'after', api: string, 
   return (_job, kill) =>
     kafka.inject({
       api,
-      when: (request) =>
-        (request as { readonly topics: readonly { readonly name: string }[] }).topics.some(
-          ({ name }) => name === topic,
-        ),
-      action: { kind: 'run', when, run: async () => void (await kill()) },
+      when: (request) => {
+        const isMet = writes(topic)(request);
+        if (isMet && when === 'before') void kill();
+        return isMet;
+      },
+      // What is run before a request does not keep it from being handled.
+      action: when === 'before' ? { kind: 'half-open' } : { kind: 'run', when, run: async () => void (await kill()) },
     });
 }
 

@@ -53,7 +53,7 @@ async function startProcess(): Promise<{ child: ChildProcess; url: string; pid: 
     [
       '--input-type=module',
       '--eval',
-      `import { startLocalPostgres } from ${dist('dist/apps/local-postgres.js')};
+      `import { startLocalPostgres } from ${dist('dist/apps/local/local-postgres.js')};
        import pg from ${dist('node_modules/pg/esm/index.mjs')};
        const { url, pid, close } = await startLocalPostgres({ dataDir: ${JSON.stringify(dataDir)}, durable: false });
        process.on('SIGINT', async () => {
