@@ -1,6 +1,7 @@
 /** Whether, and when, something that failed is tried again; and one try of it, within its time. */
-import { Backoff } from './backoff.ts';
+import { Backoff, delay, LONGEST_TIMER_MS } from './backoff.ts';
 import { MillraceError } from './errors.ts';
+import { monotonicMs } from './monotonic.ts';
 
 /**
  * How often something that failed is tried. Between two tries there are `initialMs`, twice that, and so on up to `maxMs`,
@@ -62,13 +63,50 @@ export class Retry {
   }
 }
 
-function isRetriable(error: unknown): boolean {
+/** What a policy without an opinion of its own goes by. */
+export function isRetriable(error: unknown): boolean {
   return (error as { readonly retriable?: unknown } | null | undefined)?.retriable !== false;
 }
 
 function retryAfterMs(error: unknown): number {
   const given = (error as { readonly retryAfterMs?: unknown } | null | undefined)?.retryAfterMs;
   return typeof given === 'number' && given > 0 ? given : 0;
+}
+
+/** By what time the tries go, and how they are waited for. */
+export interface RetryClock {
+  monotonicMs(): number;
+  delay(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+const PROCESS_CLOCK: RetryClock = { monotonicMs, delay };
+
+export interface RetryingOptions {
+  /** Once it has aborted there is no other try; it ends the wait for one. */
+  readonly signal: AbortSignal;
+  /** Default: the process's own. */
+  readonly clock?: RetryClock;
+  /** A try failed, and there will be another. */
+  onRetry(error: unknown): void;
+}
+
+/** Tries until it succeeds, as the policy has it. @throws what the last try threw; `retry.attempts` says how many there were */
+export async function retrying<T>(
+  retry: Retry,
+  step: () => Promise<T>,
+  { signal, clock = PROCESS_CLOCK, onRetry }: RetryingOptions,
+): Promise<T> {
+  for (;;) {
+    retry.begin(clock.monotonicMs());
+    try {
+      return await step();
+    } catch (error) {
+      const delayMs = signal.aborted ? undefined : retry.delayMs(error, clock.monotonicMs());
+      if (delayMs === undefined) throw error;
+      onRetry(error);
+      await clock.delay(delayMs, signal);
+    }
+  }
 }
 
 /**
@@ -86,7 +124,9 @@ export async function attempt<T>(
   closed.addEventListener('abort', onClosed, { once: true });
   // Longer than a timer can be is for ever.
   const timer =
-    timeoutMs < 2 ** 31 ? setTimeout(() => controller.abort(new AttemptTimeoutError(timeoutMs)), timeoutMs) : undefined;
+    timeoutMs <= LONGEST_TIMER_MS
+      ? setTimeout(() => controller.abort(new AttemptTimeoutError(timeoutMs)), timeoutMs)
+      : undefined;
   try {
     return await new Promise<T>((resolve, reject) => {
       controller.signal.addEventListener('abort', () => reject(controller.signal.reason), { once: true });

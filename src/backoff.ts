@@ -46,8 +46,8 @@ export function abortController(): AbortController {
   return controller;
 }
 
-/** What a timer of Node's can wait for; beyond it, it does not wait at all. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** ms that a timer of Node's can wait for; beyond it, it does not wait at all. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Resolves after `ms`, however long that is, or at once when one of the signals aborts. */
 export function delay(ms: number, ...signals: readonly (AbortSignal | undefined)[]): Promise<void> {

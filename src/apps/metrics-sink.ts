@@ -21,7 +21,6 @@ await runProgram(async () => {
   if (!(await prepareTable(table, logger, stop.signal))) process.exit(0);
   await runStreams(sinkTopology({ registry, table, maxRecords, maxWaitMs }), {
     ...options,
-    deadLetterTopic: 'metrics-dlq',
     compression: 'gzip',
     logger,
   });

@@ -15,13 +15,7 @@ import {
 import { type ErrorOptions, errorPolicyOf, invalidOption } from './error-options.ts';
 import type { NamedOptions } from './options.ts';
 
-/** Counts and times of asynchronous work. */
-interface WorkOptions extends NamedOptions, ErrorOptions {
-  /** Which errors are tried again, how often and when. Default: five times in some seconds. */
-  readonly retry?: RetryPolicy;
-}
-
-export interface MapAsyncOptions<K, V, K2, V2> extends WorkOptions {
+export interface MapAsyncOptions<K, V, K2, V2> extends NamedOptions, ErrorOptions {
   /**
    * Serdes for the records that wait, which are state. Default: those of the topic that the stream reads, as long as key and
    * value are still that topic's.
@@ -37,6 +31,8 @@ export interface MapAsyncOptions<K, V, K2, V2> extends WorkOptions {
   readonly order?: 'key' | 'partition' | 'none';
   /** ms that one try may take. Default 30000. */
   readonly timeoutMs?: number;
+  /** Which errors are tried again, how often and when. Default: five times in some seconds. */
+  readonly retry?: RetryPolicy;
   /** Records that wait for their results, per task, past which the task takes no more. Default 1000. */
   readonly maxPending?: number;
   /**
@@ -58,6 +54,7 @@ export interface ForEachBatchOptions extends NamedOptions {
   readonly maxWaitMs?: number;
   /** ms that one try may take. Default 300000. */
   readonly timeoutMs?: number;
+  /** As of `mapAsync`, for a batch as a whole. */
   readonly retry?: RetryPolicy;
   /** Lets the target system be the one that remembers where to go on: exactly once, if it stores batch and positions at once. */
   readonly positions?: ExternalPositions;

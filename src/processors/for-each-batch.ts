@@ -3,7 +3,7 @@
  * it is to be committed, processes nothing while the handler is at work, and commits its positions behind the batch only.
  * No equivalent in Kafka Streams.
  */
-import { attempt, Retry, type RetryPolicy } from '../attempts.ts';
+import { attempt, isRetriable, Retry, type RetryPolicy, retrying } from '../attempts.ts';
 import { asError, messageOf } from '../errors.ts';
 import type { Header } from '../headers.ts';
 import {
@@ -112,26 +112,30 @@ export class ForEachBatchProcessor<K, V> implements Processor<K, V>, BatchOperat
     const { retry: policy, errorPolicy } = this.#settings;
     const { logger, signal } = this.#environment;
     const { nodeName: node, taskId } = this.#context;
-    const retry = new Retry(policy);
-    for (;;) {
-      retry.begin(this.#environment.monotonicMs());
-      try {
-        await this.#attempt(records, positions, retry.attempts);
-        return;
-      } catch (error) {
-        if (signal.aborted || error instanceof BatchFencedError) throw error;
-        const delayMs = retry.delayMs(error, this.#environment.monotonicMs());
-        const what = { node, taskId, records: records.length, attempt: retry.attempts, error: messageOf(error) };
-        if (delayMs === undefined) {
-          const failure = batchFailed(error, retry.attempts, records.length, { node, taskId });
-          if (errorPolicy.response === 'fail') throw failure;
-          logger.warn(what, 'a batch failed for good, its records are dropped');
-          await this.#giveUp(records, failure, retry.attempts);
-          return;
-        }
-        logger[retry.attempts < 2 ? 'debug' : 'warn'](what, 'a batch failed, trying again');
-        await this.#environment.delay(delayMs, signal);
-      }
+    const { retriable = isRetriable } = policy;
+    const retry = new Retry({
+      ...policy,
+      retriable: (error) => !(error instanceof BatchFencedError) && retriable(error),
+    });
+    const about = (error: unknown) => ({
+      node,
+      taskId,
+      records: records.length,
+      attempt: retry.attempts,
+      error: messageOf(error),
+    });
+    try {
+      await retrying(retry, () => this.#attempt(records, positions, retry.attempts), {
+        signal,
+        clock: this.#environment,
+        onRetry: (error) => logger[retry.attempts < 2 ? 'debug' : 'warn'](about(error), 'a batch failed, trying again'),
+      });
+    } catch (error) {
+      if (signal.aborted || error instanceof BatchFencedError) throw error;
+      const failure = batchFailed(error, retry.attempts, records.length, { node, taskId });
+      if (errorPolicy.response === 'fail') throw failure;
+      logger.warn(about(error), 'a batch failed for good, its records are dropped');
+      await this.#giveUp(records, failure, retry.attempts);
     }
   }
 
@@ -157,19 +161,9 @@ export class ForEachBatchProcessor<K, V> implements Processor<K, V>, BatchOperat
   /** @throws MILLRACE_PROCESSORS_NO_DEAD_LETTER_TOPIC */
   async #deadLetter(record: BatchRecord<K, V>, error: unknown, attempts: number): Promise<void> {
     const { taskId, nodeName: node } = this.#context;
-    const { topic, partition, offset, timestamp, headers } = record;
+    const { topic, partition, offset } = record;
     const at = topic === null ? {} : { topic, partition, offset };
-    const sent = this.#context.sendDeadLetter({
-      topic,
-      partition,
-      offset,
-      timestamp,
-      headers,
-      ...Gathered.sourceOf(record),
-      error: asError(error),
-      attempts,
-    });
-    if (!sent) throw noDeadLetterTopic({ node, taskId, ...at });
+    if (!this.#sendLetter(record, asError(error), attempts)) throw noDeadLetterTopic({ node, taskId, ...at });
     this.#context.drop('failed');
     this.#environment.logger.warn(
       { node, taskId, ...at, error: messageOf(error) },
@@ -180,19 +174,16 @@ export class ForEachBatchProcessor<K, V> implements Processor<K, V>, BatchOperat
 
   async #giveUp(records: readonly Gathered<K, V>[], error: Error, attempts: number): Promise<void> {
     for (const record of records) {
-      const { topic, partition, offset, timestamp, headers } = record;
       this.#context.drop('failed');
-      this.#context.sendDeadLetter({
-        topic,
-        partition,
-        offset,
-        timestamp,
-        headers,
-        ...Gathered.sourceOf(record),
-        error,
-        attempts,
-      });
+      this.#sendLetter(record, error, attempts);
     }
     await this.#environment.written();
+  }
+
+  /** @returns false where there is no topic for it */
+  #sendLetter(record: BatchRecord<K, V>, error: Error, attempts: number): boolean {
+    const { topic, partition, offset, timestamp, headers } = record;
+    const at = { topic, partition, offset, timestamp, headers };
+    return this.#context.sendDeadLetter({ ...at, ...Gathered.sourceOf(record), error, attempts });
   }
 }

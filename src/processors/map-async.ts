@@ -8,9 +8,9 @@
  * reached the changelog before its result reached the topic would lose the result.
  */
 import { attempt, Retry, type RetryPolicy } from '../attempts.ts';
-import { ByteWriter, latin1 } from '../bytes.ts';
+import { latin1 } from '../bytes.ts';
 import { messageOf } from '../errors.ts';
-import type { Serde, Side } from '../serdes/index.ts';
+import { type Serde, serialize } from '../serdes/index.ts';
 import type { LiveStore } from '../state/index.ts';
 import {
   type AsynchronousEnvironment,
@@ -181,7 +181,7 @@ export class MapAsyncProcessor<K, V, K2, V2> extends ForwardingProcessor<K, V, K
     if (order === 'none') return undefined;
     if (order === 'partition') return `${topic}-${partition}`;
     if (key === null || key === undefined) return undefined;
-    return serde.primitive ? key : latin1(bytesOf(serde, key, this.#settings.store, 'key')!);
+    return serde.primitive ? key : latin1(serialize(serde, key, this.#settings.store, 'key')!);
   }
 
   #add(call: Call<K, V>): void {
@@ -278,8 +278,8 @@ export class MapAsyncProcessor<K, V, K2, V2> extends ForwardingProcessor<K, V, K
   #deadLetter({ record, retry }: Call<K, V>, error: Error): boolean {
     const { topic, partition, offset, timestamp, headers, source } = record;
     const { key, value } = source ?? {
-      key: bytesOf(this.#settings.key, record.key, this.#settings.store, 'key'),
-      value: bytesOf(this.#settings.value, record.value, this.#settings.store, 'value'),
+      key: serialize(this.#settings.key, record.key, this.#settings.store, 'key'),
+      value: serialize(this.#settings.value, record.value, this.#settings.store, 'value'),
     };
     return this.context.sendDeadLetter({
       topic,
@@ -310,12 +310,4 @@ export class MapAsyncProcessor<K, V, K2, V2> extends ForwardingProcessor<K, V, K
   #delete({ sequence, record }: Call<K, V>): void {
     this.context.withContext(record, () => this.#store.putForeign(sequence, 0, null, record.timestamp));
   }
-}
-
-/** As the pending store would write it. */
-function bytesOf<T>(serde: Serde<T>, value: T, topic: string, side: Side): Buffer | null {
-  if (value === null || value === undefined) return null;
-  const out = new ByteWriter();
-  serde.write(value, out, topic, side);
-  return out.copy();
 }

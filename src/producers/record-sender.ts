@@ -2,6 +2,7 @@
  * Hands records to the driver's producer as there is room, in the order of the calls, and tells each what became of it.
  * What waits for room is not bounded by bytes: it is whatever the callers do not wait for themselves.
  */
+import { LONGEST_TIMER_MS } from '../backoff.ts';
 import type { DeliveryListener, KafkaError, Producer } from '../kafka/index.ts';
 import { monotonicMs } from '../monotonic.ts';
 import { type DeliveredRecord, DeliveryError, type DeliveryFailure, type RecordName } from './errors.ts';
@@ -27,8 +28,6 @@ interface Flush {
   left: number;
   done(): void;
 }
-
-const MOST_TIMER_MS = 2 ** 31 - 1;
 
 export class RecordSender {
   readonly #options: RecordSenderOptions;
@@ -78,7 +77,7 @@ export class RecordSender {
           resolve(flush.left);
         },
       };
-      const timer = timeoutMs <= MOST_TIMER_MS ? setTimeout(flush.done, timeoutMs) : undefined;
+      const timer = timeoutMs <= LONGEST_TIMER_MS ? setTimeout(flush.done, timeoutMs) : undefined;
       this.#flushes.add(flush);
       this.#sendOpen();
     });
@@ -145,7 +144,7 @@ export class RecordSender {
   #watchRoom(): void {
     const first = this.#waiting[this.#gone];
     if (first === undefined || this.#roomTimer !== undefined) return;
-    const ms = Math.min(Math.max(first.roomUntilMs - monotonicMs(), 1), MOST_TIMER_MS);
+    const ms = Math.min(Math.max(first.roomUntilMs - monotonicMs(), 1), LONGEST_TIMER_MS);
     this.#roomTimer = setTimeout(() => {
       this.#roomTimer = undefined;
       const nowMs = monotonicMs();

@@ -1,10 +1,9 @@
 /** Where tasks begin whose batches go to a system that remembers positions itself. */
-import { attempt, Retry } from '../attempts.ts';
-import { delay, settlesBefore } from '../backoff.ts';
+import { attempt, Retry, retrying } from '../attempts.ts';
+import { settlesBefore } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import { partitionKey } from '../kafka/index.ts';
 import type { Logger } from '../logger.ts';
-import { monotonicMs } from '../monotonic.ts';
 import type { ProcessorNode, Topology } from '../topology/index.ts';
 import { StreamsError } from './errors.ts';
 import { interrupted } from './retry.ts';
@@ -48,26 +47,22 @@ async function load(
 ) {
   const { positions, retry: policy } = node.externalPositions!;
   const retry = new Retry(policy);
-  for (;;) {
-    retry.begin(monotonicMs());
-    try {
-      const trying = attempt(
-        (ended) => positions.load(partitions, { applicationId, signal: ended }),
-        LOOK_UP_MS,
-        signal,
-      );
-      if (!(await settlesBefore(trying, signal))) throw interrupted('looking up positions');
-      return checked(node.name, await trying);
-    } catch (error) {
-      if (signal.aborted) throw interrupted('looking up positions', error);
-      const delayMs = retry.delayMs(error, monotonicMs());
-      if (delayMs === undefined) throw failed(node.name, error);
-      logger[retry.attempts < 2 ? 'debug' : 'warn'](
-        { node: node.name, attempt: retry.attempts, error: messageOf(error) },
-        'looking up positions in the target system failed, trying again',
-      );
-      await delay(delayMs, signal);
-    }
+  const look = async () => {
+    const trying = attempt((ended) => positions.load(partitions, { applicationId, signal: ended }), LOOK_UP_MS, signal);
+    if (!(await settlesBefore(trying, signal))) throw interrupted('looking up positions');
+    return checked(node.name, await trying);
+  };
+  try {
+    return await retrying(retry, look, {
+      signal,
+      onRetry: (error) =>
+        logger[retry.attempts < 2 ? 'debug' : 'warn'](
+          { node: node.name, attempt: retry.attempts, error: messageOf(error) },
+          'looking up positions in the target system failed, trying again',
+        ),
+    });
+  } catch (error) {
+    throw signal.aborted ? interrupted('looking up positions', error) : failed(node.name, error);
   }
 }
 

@@ -2,7 +2,7 @@
  * What turns values into bytes and back. Serdes write into a shared growing buffer and read ranges of a fetch response,
  * so that the record path allocates nothing but the value itself.
  */
-import type { ByteWriter } from '../bytes.ts';
+import { ByteWriter } from '../bytes.ts';
 import {
   asDeserializationError,
   asSerializationError,
@@ -48,6 +48,14 @@ export interface Serde<T> {
 /** True where what `writer` wrote can be handed to `reader` as it is. */
 export function sharesBytes(reader: Serde<unknown>, writer: Serde<unknown>): boolean {
   return reader === writer || (reader.bytesToken !== undefined && reader.bytesToken === writer.bytesToken);
+}
+
+/** A value's bytes, in memory of their own; null of null. Where many are written, write into one ByteWriter instead. */
+export function serialize<T>(serde: Serde<T>, value: T | null, topic: string, side: Side): Buffer | null {
+  if (value === null || value === undefined) return null;
+  const out = new ByteWriter();
+  serde.write(value, out, topic, side);
+  return out.copy();
 }
 
 /** The type of a serde's values. */

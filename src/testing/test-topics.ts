@@ -1,7 +1,6 @@
 /** The topics of a topology under test, as a test writes and reads them. */
-import { ByteWriter } from '../bytes.ts';
 import { type Header, NO_HEADERS } from '../headers.ts';
-import type { Serde, Side } from '../serdes/index.ts';
+import { type Serde, serialize } from '../serdes/index.ts';
 
 /** A record as written to a topic. */
 export interface ProducedRecord {
@@ -46,8 +45,8 @@ export class TestInputTopic<K, V> {
     await this.#value.prepareWrite?.(this.#topic, 'value');
     await this.#pipe({
       topic: this.#topic,
-      key: encode(this.#key, key, this.#topic, 'key'),
-      value: encode(this.#value, value, this.#topic, 'value'),
+      key: serialize(this.#key, key, this.#topic, 'key'),
+      value: serialize(this.#value, value, this.#topic, 'value'),
       timestamp,
       headers,
     });
@@ -83,11 +82,4 @@ export class TestOutputTopic<K, V> {
   readKeyValues(): [K | null, V | null][] {
     return this.readRecords().map(({ key, value }) => [key, value]);
   }
-}
-
-function encode<T>(serde: Serde<T>, value: T | null, topic: string, side: Side): Buffer | null {
-  if (value === null) return null;
-  const out = new ByteWriter();
-  serde.write(value, out, topic, side);
-  return out.copy();
 }

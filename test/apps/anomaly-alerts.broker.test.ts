@@ -31,7 +31,7 @@ test('each anomaly that asks for it is an alert, a webhook call and a remediatio
   await job.send([anomaly({ id: 'before' })]);
   await job.run('end-to-end');
   const busy = new Set<string>();
-  job.receiver.answer = ({ path, body: { service_name: service } }, response) => {
+  job.receiver.answer = ({ path, body: { service_name: service = '' } }, response) => {
     if (path === '/aiops' && service === 'refuses') response.writeHead(422).end('é'.repeat(5_000));
     else if (path === '/aiops' && !busy.has(service)) {
       busy.add(service);

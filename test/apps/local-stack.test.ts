@@ -1,9 +1,9 @@
 /** `npm start` and `npm run stack`, as a user runs them: what is shown, how they end, what survives. */
 import { chmodSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { connect } from 'node:net';
 import { Kafka, logLevel } from 'kafkajs';
 import { afterEach, expect, test } from 'vitest';
+import { startReceiver } from '../support/anomalies.ts';
 import { freePort } from '../support/free-port.ts';
 import { hasPostgres, query } from '../support/postgres/postgres.ts';
 import { type Program, startProgram, temporaryFolder } from '../support/programs.ts';
@@ -54,19 +54,8 @@ test('npm start shows this machine’s aggregated windows, ends cleanly, and goe
 test.skipIf(!hasPostgres)(
   'npm start runs every pipeline: metrics are in the database, an anomaly is an alert, a webhook call and a remediation',
   async () => {
-    const calls: { path: string; body: Record<string, unknown> }[] = [];
-    const receiver = createServer((request, response) => {
-      let body = '';
-      request.on('data', (chunk) => {
-        body += chunk;
-      });
-      request.on('end', () => {
-        calls.push({ path: request.url!, body: JSON.parse(body) });
-        response.writeHead(202).end('ok');
-      });
-    });
-    await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
-    const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`;
+    const receiver = await startReceiver();
+    const { url, calls } = receiver;
     const env = await settings();
     // The database is another user's where this is root's.
     chmodSync(env['DATA_DIR']!, 0o755);
@@ -87,13 +76,12 @@ test.skipIf(!hasPostgres)(
     await waitFor(() => /^remediation accepted shop: incident a-1$/m.test(program.output()), 20_000, 'the remediation');
     await waitFor(() => calls.length >= 2 && /^alert /m.test(program.output()), 20_000, 'the calls');
     expect(program.output()).toMatch(/^alert critical shop: Anomaly detected: cpu, latency$/m);
-    expect(calls.map(({ path, body }) => [path, body['service'] ?? body['service_name']]).sort()).toEqual([
+    expect(calls.map(({ path, body }) => [path, body.service ?? body.service_name]).sort()).toEqual([
       ['/aiops', 'shop'],
       ['/hook', 'shop'],
     ]);
     expect(await program.kill('SIGTERM')).toBe(0);
-    receiver.close();
-    receiver.closeAllConnections();
+    await receiver.close();
   },
 );
 

@@ -1,9 +1,8 @@
 /** Every program at once, as users have them, on Apache Kafka, PostgreSQL and a real registry. */
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
 import { KafkaProducerService } from '../../src/index.ts';
 import { KafkaCluster } from '../../src/kafka/index.ts';
+import { type Receiver, startReceiver } from '../support/anomalies.ts';
 import { type RealRegistry, startApicurio } from '../support/apicurio.ts';
 import { decode, readTopic } from '../support/kafkajs-reader.ts';
 import { createDatabase, hasPostgres, query } from '../support/postgres/postgres.ts';
@@ -18,32 +17,20 @@ const MINUTE = Math.floor(Date.now() / 60_000) * 60_000 - 600_000;
 
 const brokers = inject('brokers');
 const programs: Program[] = [];
-const calls: { readonly path: string; readonly body: Record<string, unknown> }[] = [];
 let registry: RealRegistry;
-let receiver: Server;
+let receiver: Receiver;
 let env: Record<string, string>;
 
 beforeAll(async () => {
   registry = await startApicurio();
-  receiver = createServer((request, response) => {
-    let body = '';
-    request.on('data', (chunk) => {
-      body += chunk;
-    });
-    request.on('end', () => {
-      calls.push({ path: request.url!, body: JSON.parse(body) });
-      response.end('done');
-    });
-  });
-  await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+  receiver = await startReceiver();
   env = { KAFKA_BROKERS: brokers.join(), SCHEMA_REGISTRY_URL: registry.url, LOG_LEVEL: 'info' };
 });
 afterEach(async () => {
   for (const program of programs.splice(0)) await program.kill('SIGKILL');
 });
 afterAll(async () => {
-  receiver?.close();
-  receiver?.closeAllConnections();
+  await receiver?.close();
   await registry?.close();
 });
 
@@ -68,7 +55,7 @@ test.skipIf(!hasPostgres)(
     await remakeTopics();
     const database = await createDatabase();
     const id = `platform-${Date.now()}`;
-    const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`;
+    const { url, calls } = receiver;
     const register = run('../ops/register-schemas');
     expect(await register.exited, register.output()).toBe(0);
     const running = [
@@ -125,9 +112,7 @@ test.skipIf(!hasPostgres)(
     expect((await read('remediations')).filter(({ incident_id }) => incident_id === id)).toMatchObject([
       { status: 'accepted', http_status: 200, attempts: 1, response: 'done' },
     ]);
-    expect(
-      calls.map(({ path, body }) => [path, body['incident_id'] ?? (body['details'] as { id: string }).id]).sort(),
-    ).toEqual([
+    expect(calls.map(({ path, body }) => [path, body.incident_id ?? body.details?.id]).sort()).toEqual([
       ['/aiops', id],
       ['/hook', id],
     ]);

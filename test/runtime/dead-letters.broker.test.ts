@@ -1,23 +1,16 @@
 /** Dead letters of a running application: their topics, and a record that is as large as its topic takes. */
 import { randomUUID } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import { json, StreamsBuilder, string, type Topology } from '../../src/index.ts';
-import { KafkaCluster } from '../../src/kafka/index.ts';
-import { messages, topics } from '../support/asynchronous.ts';
+import { messages, suiteCluster, topics } from '../support/asynchronous.ts';
 import { closeLater, newStreams, produce, runStreams, watch } from '../support/streams.ts';
 import { newTopics } from '../support/topics.ts';
 import { waitFor } from '../support/wait.ts';
 
 const brokers = inject('brokers');
 const s = string();
-let cluster: KafkaCluster;
-
-beforeAll(async () => {
-  cluster = new KafkaCluster({ kafka: { brokers } });
-  await cluster.connect();
-});
-afterAll(() => cluster.close());
+const cluster = suiteCluster();
 
 test('a dead letter topic of a node is written to, and one that does not exist is told at the start', async () => {
   const at = await topics(cluster);

@@ -1,5 +1,5 @@
 /** forEachBatch in a running application: positions, rebalances, and targets that remember where to go on. */
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import {
   BatchFencedError,
   type BatchPosition,
@@ -9,21 +9,15 @@ import {
   string,
   type Topology,
 } from '../../src/index.ts';
-import { commitOffsets, KafkaCluster, partitionKey } from '../../src/kafka/index.ts';
-import { committed, Gate, messages, topics } from '../support/asynchronous.ts';
+import { commitOffsets, partitionKey } from '../../src/kafka/index.ts';
+import { committed, Gate, messages, suiteCluster, topics } from '../support/asynchronous.ts';
 import { temporaryFolder } from '../support/programs.ts';
 import { newStreams, ownKafka, produce, runStreams, warnings } from '../support/streams.ts';
 import { waitFor } from '../support/wait.ts';
 
 const brokers = inject('brokers');
 const s = string();
-let cluster: KafkaCluster;
-
-beforeAll(async () => {
-  cluster = new KafkaCluster({ kafka: { brokers } });
-  await cluster.connect();
-});
-afterAll(() => cluster.close());
+const cluster = suiteCluster();
 
 /** A topology whose batches a test handles. */
 function batching(

@@ -1,21 +1,14 @@
 /** mapAsync in a running application: commits, restarts, and what holds up what. */
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import { type MapAsyncOptions, StreamsBuilder, string, type Topology } from '../../src/index.ts';
-import { KafkaCluster } from '../../src/kafka/index.ts';
-import { committed, Gate, messages, topics } from '../support/asynchronous.ts';
+import { committed, Gate, messages, suiteCluster, topics } from '../support/asynchronous.ts';
 import { temporaryFolder } from '../support/programs.ts';
 import { newStreams, produce, runStreams, watch } from '../support/streams.ts';
 import { waitFor } from '../support/wait.ts';
 
 const brokers = inject('brokers');
 const s = string();
-let cluster: KafkaCluster;
-
-beforeAll(async () => {
-  cluster = new KafkaCluster({ kafka: { brokers } });
-  await cluster.connect();
-});
-afterAll(() => cluster.close());
+const cluster = suiteCluster();
 
 function calling(
   { input, output }: { input: string; output: string },

@@ -144,5 +144,5 @@ export async function crashing(
     expect(done.filter((id) => id.startsWith('crash-0-'))).toHaveLength(5);
   }
   for (const { path, key, body } of job.receiver.calls)
-    expect(key).toBe(path === '/hook' ? `alert-${body.details.id}` : `remediation-${body.incident_id}`);
+    expect(key).toBe(path === '/hook' ? `alert-${body.details?.id}` : `remediation-${body.incident_id}`);
 }

@@ -123,12 +123,12 @@ export class AlertsJob {
 
   /** The ids that the webhook was called for, in order, repetitions as well. */
   webhookIds(): string[] {
-    return this.receiver.calls.filter(({ path }) => path === '/hook').map(({ body }) => body.details.id);
+    return this.receiver.calls.filter(({ path }) => path === '/hook').map(({ body }) => body.details!.id);
   }
 
   /** The ids that remediations were asked for. */
   remediationIds(): string[] {
-    return this.receiver.calls.filter(({ path }) => path === '/aiops').map(({ body }) => body.incident_id);
+    return this.receiver.calls.filter(({ path }) => path === '/aiops').map(({ body }) => body.incident_id!);
   }
 
   #calls(): Record<string, string> {

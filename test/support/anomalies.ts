@@ -19,11 +19,18 @@ export function anomaly(fields: Partial<Anomaly> = {}): Anomaly {
   };
 }
 
+/** What is posted: of an alert the first two, of a remediation the others. */
+export interface PostedBody {
+  readonly service?: string;
+  readonly details?: Anomaly;
+  readonly service_name?: string;
+  readonly incident_id?: string;
+}
+
 export interface ReceivedCall {
   readonly path: string;
   readonly key: string;
-  // biome-ignore lint/suspicious/noExplicitAny: a test looks into it
-  readonly body: any;
+  readonly body: PostedBody;
 }
 
 export interface Receiver {
@@ -47,7 +54,7 @@ export async function startReceiver(): Promise<Receiver> {
       const call = {
         path: request.url ?? '',
         key: String(request.headers['idempotency-key']),
-        body: JSON.parse(text),
+        body: JSON.parse(text) as PostedBody,
       };
       calls.push(call);
       receiver.answer(call, response);

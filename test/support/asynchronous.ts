@@ -1,7 +1,16 @@
 /** What suites of asynchronous operators have in common: topics, positions, and promises that a test lets go. */
 import { randomUUID } from 'node:crypto';
-import { fetchCommitted, type KafkaCluster, partitionKey } from '../../src/kafka/index.ts';
+import { afterAll, beforeAll, inject } from 'vitest';
+import { fetchCommitted, KafkaCluster, partitionKey } from '../../src/kafka/index.ts';
 import { newTopics } from './topics.ts';
+
+/** A connection to the suite's broker for all tests of a file. */
+export function suiteCluster(): KafkaCluster {
+  const cluster = new KafkaCluster({ kafka: { brokers: inject('brokers') } });
+  beforeAll(() => cluster.connect());
+  afterAll(() => cluster.close());
+  return cluster;
+}
 
 /** A topic to read and one to write, of two partitions each. */
 export async function topics(cluster: KafkaCluster): Promise<{ input: string; output: string; applicationId: string }> {

@@ -13,6 +13,7 @@ import {
 } from '../../index.ts';
 import { aggregatedMetricSchema } from '../../schemas/aggregated-metric.ts';
 import { metricSchema } from '../../schemas/metric.ts';
+import { eventTime } from '../event-time.ts';
 import { MetricAggregate, metricAggregate } from './metric-aggregate.ts';
 
 export interface AggregationOptions {
@@ -36,7 +37,7 @@ export function aggregationTopology({ registry, graceMs, logger }: AggregationOp
     .stream('metrics', {
       key: string(),
       value: metric,
-      timestamp: (m, record) => (m.timestamp > 0 ? m.timestamp : record.timestamp),
+      timestamp: eventTime,
     })
     .pipe(finiteOnly(logger))
     .groupBy((_key, m) => `${m.service}:${m.metric_name}`, { key: string(), value: metricValue })

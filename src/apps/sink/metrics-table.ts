@@ -4,20 +4,11 @@
  * somebody else has moved on, as a member that lost its tasks does, stores nothing.
  */
 import pg from 'pg';
+import type { BatchPosition } from '../../index.ts';
 import { DatabaseConnections, type DatabaseOptions } from './database-connections.ts';
 import { isAboutRows, type RowRefusedError, rowRefused } from './database-errors.ts';
 import { COLUMNS, type MetricRow, MetricRows } from './metric-rows.ts';
 import { createTables, type PreparedTable, useHypertable } from './metrics-schema.ts';
-
-/** Where a partition of an application's input is moved to. */
-export interface PositionMove {
-  readonly topic: string;
-  readonly partition: number;
-  /** The offset that the batch begins at, as `load` gave it or the last write set it; null where there was none. */
-  readonly expected: number | null;
-  /** The offset behind the batch. */
-  readonly next: number;
-}
 
 export interface TablePosition {
   readonly topic: string;
@@ -30,7 +21,7 @@ export interface WriteOptions {
   readonly applicationId: string;
   readonly rows: readonly MetricRow[];
   /** All are moved, or none and nothing is stored. */
-  readonly positions: readonly PositionMove[];
+  readonly positions: readonly BatchPosition[];
   /**
    * Called for each row that the table cannot hold, in order; the others are stored, and committed once all calls have
    * resolved. Where it throws, nothing is, and the write throws the same. It can be called again for the same row when the write is tried again.
@@ -121,7 +112,7 @@ export class MetricsTable {
 
 interface Batch {
   readonly applicationId: string;
-  readonly positions: readonly PositionMove[];
+  readonly positions: readonly BatchPosition[];
   readonly rows: MetricRows;
   readonly refused: WriteOptions['refused'];
 }
@@ -189,7 +180,7 @@ async function storeInParts(connection: pg.PoolClient, batch: Batch): Promise<Wr
 async function holdPositions(
   connection: pg.PoolClient,
   applicationId: string,
-  positions: readonly PositionMove[],
+  positions: readonly BatchPosition[],
 ): Promise<boolean> {
   try {
     const { rows } = await connection.query<{ moved: string }>(MOVE, positionParameters(applicationId, positions));
@@ -248,7 +239,7 @@ async function loadPositions(
   return rows.map(({ topic, partition, position }) => ({ topic, partition, offset: Number(position) }));
 }
 
-function positionParameters(applicationId: string, positions: readonly PositionMove[]): unknown[] {
+function positionParameters(applicationId: string, positions: readonly BatchPosition[]): unknown[] {
   return [
     applicationId,
     positions.map(({ topic }) => topic),

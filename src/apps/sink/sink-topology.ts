@@ -2,8 +2,7 @@
  * The sink: `metrics` into the table metrics, each record once. The database remembers the positions, in the transaction that
  * stores the rows; a batch that begins elsewhere than it remembers stores nothing.
  */
-import { Retry } from '../../attempts.ts';
-import { delay } from '../../backoff.ts';
+import { Retry, retrying } from '../../attempts.ts';
 import { messageOf } from '../../errors.ts';
 import {
   avroOrJson,
@@ -16,8 +15,8 @@ import {
   string,
   type Topology,
 } from '../../index.ts';
-import { monotonicMs } from '../../monotonic.ts';
 import { metricSchema } from '../../schemas/metric.ts';
+import { eventTime } from '../event-time.ts';
 import type { MetricRow } from './metric-rows.ts';
 import type { MetricsTable } from './metrics-table.ts';
 
@@ -55,7 +54,7 @@ export function sinkTopology({ registry, table, maxRecords, maxWaitMs }: SinkOpt
     .stream('metrics', {
       key: string(),
       value: metric,
-      timestamp: (m, record) => (m.timestamp > 0 ? m.timestamp : record.timestamp),
+      timestamp: eventTime,
       deadLetterTopic: DEAD_LETTERS,
     })
     .forEachBatch(storing(table), {
@@ -101,22 +100,19 @@ function rowOf({ service, metric_name, value, labels, node }: StoredMetric, time
  */
 export async function prepareTable(table: MetricsTable, logger: Logger, signal: AbortSignal): Promise<boolean> {
   const retry = new Retry(DATABASE_RETRY);
-  while (!signal.aborted) {
-    retry.begin(monotonicMs());
-    try {
-      const { isCreated, isHypertable, reason } = await table.prepare(signal);
-      logger.info(
-        { database: table.address, isCreated, isHypertable, ...(reason === undefined ? {} : { reason }) },
-        isHypertable ? 'metrics is a hypertable' : 'metrics is a plain table',
-      );
-      return true;
-    } catch (error) {
-      if (signal.aborted) return false;
-      const delayMs = retry.delayMs(error, monotonicMs());
-      if (delayMs === undefined) throw error;
-      logger.warn({ attempt: retry.attempts, error: messageOf(error) }, 'the database is not ready, trying again');
-      await delay(delayMs, signal);
-    }
+  try {
+    const { isCreated, isHypertable, reason } = await retrying(retry, () => table.prepare(signal), {
+      signal,
+      onRetry: (error) =>
+        logger.warn({ attempt: retry.attempts, error: messageOf(error) }, 'the database is not ready, trying again'),
+    });
+    logger.info(
+      { database: table.address, isCreated, isHypertable, ...(reason === undefined ? {} : { reason }) },
+      isHypertable ? 'metrics is a hypertable' : 'metrics is a plain table',
+    );
+    return true;
+  } catch (error) {
+    if (signal.aborted) return false;
+    throw error;
   }
-  return false;
 }

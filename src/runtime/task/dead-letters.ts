@@ -33,11 +33,16 @@ export function guarded(
   };
 }
 
+/** The node's, else the application's. */
+export function deadLetterTopicOf({ options }: Task, { errorPolicy }: TopologyNode): string | undefined {
+  return errorPolicy?.deadLetterTopic ?? options.asynchrony.deadLetterTopic;
+}
+
 /** @returns false where neither the node nor the application has a topic for it */
-export function sendDeadLetter({ options }: Task, node: TopologyNode, letter: DeadLetter): boolean {
-  const topic = node.errorPolicy?.deadLetterTopic ?? options.asynchrony.deadLetterTopic;
+export function sendDeadLetter(task: Task, node: TopologyNode, letter: DeadLetter): boolean {
+  const topic = deadLetterTopicOf(task, node);
   if (topic === undefined) return false;
-  options.collector.sendDeadLetter(topic, letter);
+  task.options.collector.sendDeadLetter(topic, letter);
   return true;
 }
 

@@ -33,7 +33,7 @@ import { StreamsError } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 import type { HandlerResponse, UndecodableRecord } from '../options.ts';
 import { AsynchronousWork } from './asynchronous-work.ts';
-import { bytesOf, guarded } from './dead-letters.ts';
+import { bytesOf, deadLetterTopicOf, guarded } from './dead-letters.ts';
 import { NodeContext, type RuntimeNode } from './node-context.ts';
 import { Punctuations } from './punctuation.ts';
 import type { RecordCollector } from './record-collector.ts';
@@ -301,7 +301,7 @@ export class Task {
   asynchronous(node: TopologyNode, operator: AsynchronousOperator): AsynchronousEnvironment {
     this.work ??= new AsynchronousWork();
     this.work.add(operator);
-    const deadLetterTopic = node.errorPolicy?.deadLetterTopic ?? this.options.asynchrony.deadLetterTopic;
+    const deadLetterTopic = deadLetterTopicOf(this, node);
     return { ...this.options.asynchrony, signal: this.#closed.signal, deadLetterTopic };
   }
 

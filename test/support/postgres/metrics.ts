@@ -1,6 +1,6 @@
 /** Rows, positions and tables for the tests of the sink's storage. */
 import type { MetricRow } from '../../../src/apps/sink/metric-rows.ts';
-import type { PositionMove } from '../../../src/apps/sink/metrics-table.ts';
+import type { BatchPosition } from '../../../src/index.ts';
 import { query } from './postgres.ts';
 
 export const START_MS = Date.UTC(2026, 0, 1);
@@ -23,7 +23,7 @@ export function row(fields: Partial<MetricRow> = {}): MetricRow {
 }
 
 /** Of partition 0 of `metrics`, unless told otherwise. */
-export function move(expected: number | null, next: number, partition = 0, topic = 'metrics'): PositionMove {
+export function move(expected: number | null, next: number, partition = 0, topic = 'metrics'): BatchPosition {
   return { topic, partition, expected, next };
 }
 
